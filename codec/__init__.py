@@ -1,0 +1,1 @@
+"""TeluCodec: a neural speech codec for 16 kHz mono speech."""

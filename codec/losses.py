@@ -1,0 +1,92 @@
+"""The training loss of the token codec: waveform, spectral, SNR and quantiser terms."""
+
+import contextlib
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from codec.precision import full_float32
+
+RESOLUTIONS = 512, 1024, 2048  # STFT windows in samples; hops are half
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Weights of the terms; params.yaml says what each one does."""
+
+    l1_weight: float = 1.0
+    mse_weight: float = 0.5
+    mse_clamp: float | None = 1.0
+    perceptual_weight: float = 0.01
+    stft_dtype: Literal["float32", "autocast"] = "float32"
+    vq_weight: float = 1.0
+    snr_weight: float = 1.0
+
+
+class CodecLoss(nn.Module):
+    """Weighted sum of the terms. A term of weight 0 is not computed."""
+
+    def __init__(self, config: LossConfig):
+        super().__init__()
+        self.config = config
+        for size in RESOLUTIONS:
+            self.register_buffer(f"window_{size}", torch.hann_window(size), persistent=False)
+
+    def forward(self, audio: Tensor, output: Tensor, vq_loss: Tensor) -> dict[str, Tensor]:
+        """Terms of audio [batch, samples] against the codec's output [batch, samples], and their weighted sum.
+
+        Returns:
+            `total` and every term with a weight above 0, unweighted: `l1`, `mse`, `perceptual`, `vq`, `snr`.
+        """
+        terms = {
+            "l1": lambda: (audio - output).abs().mean(),
+            "mse": lambda: self._mse(audio, output),
+            "perceptual": lambda: self._perceptual(audio, output),
+            "vq": lambda: vq_loss,
+            "snr": lambda: negative_snr(audio, output),
+        }
+        weights = {name: getattr(self.config, f"{name}_weight") for name in terms}
+        values = {name: terms[name]() for name, weight in weights.items() if weight > 0}
+        total = sum((weights[name] * value for name, value in values.items()), torch.zeros((), device=audio.device))
+        return {"total": total, **values}
+
+    def _mse(self, audio: Tensor, output: Tensor) -> Tensor:
+        error = (audio - output).square().mean()
+        return error if self.config.mse_clamp is None else error.clamp(max=self.config.mse_clamp)
+
+    def _perceptual(self, audio: Tensor, output: Tensor) -> Tensor:
+        """Multi-resolution STFT loss: L1 of magnitudes and of their logarithms (Yamamoto et al., arXiv 1910.11480)."""
+        device = audio.device.type
+        if self.config.stft_dtype == "float32":
+            precision, dtype = full_float32(audio.device), torch.float32
+        else:
+            precision, dtype = contextlib.nullcontext(), _autocast_dtype(device)
+        with precision:
+            distances = [self._spectral_distance(audio, output, size, dtype) for size in RESOLUTIONS]
+        return torch.stack(distances).mean()
+
+    def _spectral_distance(self, audio: Tensor, output: Tensor, size: int, dtype: torch.dtype) -> Tensor:
+        window = getattr(self, f"window_{size}")
+        magnitudes = [
+            # The FFT itself has no bfloat16 kernel; what half precision harms is the small magnitudes and logarithms.
+            torch.stft(signal.float(), size, size // 2, window=window, return_complex=True).abs().to(dtype)
+            for signal in (audio, output)
+        ]
+        logarithms = [(magnitude + 1e-4).log() for magnitude in magnitudes]
+        return nn.functional.l1_loss(*magnitudes) + nn.functional.l1_loss(*logarithms)
+
+
+def negative_snr(audio: Tensor, output: Tensor) -> Tensor:
+    """Half the natural logarithm of noise over signal energy, averaged over items: -SNR in nepers (1 Np = 8.69 dB).
+
+    audio and output are [batch, samples]. Above 40 dB an item's gradient fades, so that near-silent crops don't dominate.
+    """
+    noise = (audio - output).float().square().sum(1)
+    signal = audio.float().square().sum(1)
+    return 0.5 * ((noise + 1e-8) / (signal + 1e-8) + 1e-4).log().mean()
+
+
+def _autocast_dtype(device: str) -> torch.dtype:
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else torch.float32

@@ -1,0 +1,132 @@
+"""The token codec: MDCT, causal encoder, residual vector quantiser, causal decoder, inverse MDCT."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from codec.blocks import CausalStack
+from codec.mdct import MDCT
+from codec.quantizer import QuantizerConfig, ResidualVQ
+
+
+@dataclass(frozen=True)
+class TokenConfig:
+    """Shape of a token codec; params.yaml says what each setting does."""
+
+    sample_rate: int = 16000
+    hop: int = 320
+    latent: int = 64
+    channels: int = 256
+    encoder_layers: int = 4
+    decoder_layers: int = 4
+    kernel: int = 7
+    init: Literal["pca", "random"] = "pca"
+    output_activation: Literal["none", "tanh"] = "none"
+    quantizer: QuantizerConfig = field(default_factory=QuantizerConfig)
+
+
+class TokenOutput(NamedTuple):
+    """What `TokenCodec.forward` returns."""
+
+    audio: Tensor  # [batch, samples]
+    codes: Tensor  # [batch, levels, frames]
+    vq_loss: Tensor  # scalar
+
+
+class TokenCodec(nn.Module):
+    """Fixed-rate codec: every frame of `hop` samples becomes `levels` codes of `log2(size)` bits.
+
+    The linear path alone (projection on the principal components of the MDCT coefficients, k-means codebooks, projection
+    back) is a working codec before any training, because both stacks start by returning zeros; training adds what the
+    context gives. All of it is causal but for the MDCT's look-ahead of one hop.
+    """
+
+    def __init__(self, config: TokenConfig):
+        super().__init__()
+        self.config = config
+        self.mdct = MDCT(config.hop)
+        self.analysis = nn.Linear(config.hop, config.latent, bias=False)
+        self.synthesis = nn.Linear(config.latent, config.hop, bias=False)
+        zero_out = config.init == "pca"
+        sizes = dict(channels=config.channels, kernel=config.kernel, zero_out=zero_out)
+        self.encoder = CausalStack(config.hop, outputs=config.latent, layers=config.encoder_layers, **sizes)
+        self.decoder = CausalStack(config.latent, outputs=config.hop, layers=config.decoder_layers, **sizes)
+        self.quantizer = ResidualVQ(config.quantizer, config.latent)
+        self.register_buffer("level", torch.ones(()))  # RMS of the MDCT coefficients, so that the network sees about 1
+
+    @classmethod
+    def load(cls, folder: Path) -> "TokenCodec":
+        """The codec that `save` wrote into `folder`, on the CPU and in evaluation mode."""
+        values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        codec = cls(TokenConfig(**{**values, "quantizer": QuantizerConfig(**values["quantizer"])}))
+        codec.load_state_dict(load_file(folder / "model.safetensors"))
+        return codec.eval()
+
+    def save(self, folder: Path) -> None:
+        """Write `model.safetensors` and `config.json` into an existing folder."""
+        weights = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
+        save_file(weights, folder / "model.safetensors")
+        (folder / "config.json").write_text(json.dumps(asdict(self.config), indent=2) + "\n", encoding="utf-8")
+
+    @property
+    def frame_rate(self) -> float:
+        """Frames a second."""
+        return self.config.sample_rate / self.config.hop
+
+    def nominal_kbps(self, levels: int) -> float:
+        """Bits of the codes alone, fixed rate, in kbit/s."""
+        return self.frame_rate * self.quantizer.bits_per_frame * levels / self.config.quantizer.levels / 1000
+
+    @torch.no_grad()
+    def fit(self, audio: Tensor) -> None:
+        """Set the starting point from speech [batch, samples], as the configuration asks: PCA and k-means.
+
+        Raises:
+            ValueError: fewer frames than codewords.
+        """
+        coefficients = self.mdct(audio)
+        self.level.copy_(coefficients.square().mean().sqrt().clamp(min=1e-8))
+        if self.config.init == "pca":
+            flat = (coefficients / self.level).flatten(0, 1)
+            _, vectors = torch.linalg.eigh(flat.t() @ flat / len(flat))
+            principal = vectors[:, -self.config.latent :].flip(1)
+            self.analysis.weight.copy_(principal.t())
+            self.synthesis.weight.copy_(principal)
+        if self.config.quantizer.init == "kmeans":
+            self.quantizer.fit(self.latents(audio).flatten(0, 1))
+
+    def latents(self, audio: Tensor) -> Tensor:
+        """Audio [batch, samples] to unquantised latents [batch, frames, latent]."""
+        coefficients = self.mdct(audio) / self.level
+        return self.analysis(coefficients) + self.encoder(coefficients)
+
+    def synthesize(self, latents: Tensor, samples: int) -> Tensor:
+        """Quantised latents [batch, frames, latent] to audio [batch, samples]."""
+        coefficients = self.synthesis(latents) + self.decoder(latents)
+        audio = self.mdct.inverse(coefficients.float() * self.level, samples)
+        return audio.tanh() if self.config.output_activation == "tanh" else audio
+
+    def forward(self, audio: Tensor, levels_used: Tensor | None = None) -> TokenOutput:
+        """Encode and decode for training: greedy codes, straight-through gradients.
+
+        Args:
+            audio: [batch, samples] in [-1, 1].
+            levels_used: [batch] number of codebooks for each item; None: all.
+        """
+        quantized = self.quantizer(self.latents(audio), levels_used)
+        return TokenOutput(self.synthesize(quantized.latents, audio.shape[1]), quantized.codes, quantized.loss)
+
+    @torch.no_grad()
+    def encode(self, audio: Tensor, levels: int | None = None) -> Tensor:
+        """Audio [batch, samples] to codes [batch, levels, frames]; None: all levels."""
+        return self.quantizer.encode(self.latents(audio), levels)
+
+    @torch.no_grad()
+    def decode(self, codes: Tensor, samples: int) -> Tensor:
+        """Codes [batch, levels, frames] of any number of levels to audio [batch, samples]."""
+        return self.synthesize(self.quantizer.decode(codes), samples)

@@ -1,0 +1,1 @@
+"""The DVC stages that turn a folder of recordings into a measured, exported codec: one module a stage, named as the stage."""

@@ -1,0 +1,250 @@
+"""params.yaml as a strict typed model, and the presets in it as `dvc exp run` arguments.
+
+    python -m pipeline.params          checks params.yaml
+    python -m pipeline.params h200     prints the preset as `-S key=value` words
+"""
+
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+BUILT_IN_SPEECH = "data/sample"
+
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class ParamsError(ValueError):
+    """params.yaml cannot be read, or a value in it is not allowed; the message names the key and what is allowed."""
+
+
+def _regex_with_group(pattern: str) -> str:
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"not a regular expression: {error}") from None
+    if not compiled.groups:
+        raise ValueError("needs a group in parentheses that captures the speaker")
+    return pattern
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, protected_namespaces=())
+
+
+class Data(Section):
+    root: str = Field(min_length=1)
+    speaker_pattern: Annotated[str, AfterValidator(_regex_with_group)]
+    min_seconds: NonNegative
+    silence_dbfs: float = Field(le=0)
+    max_clipped_fraction: Fraction
+    max_rejected_fraction: Fraction
+
+    @property
+    def is_built_in(self) -> bool:
+        return os.path.normpath(self.root) == BUILT_IN_SPEECH
+
+
+class Sample(Section):
+    minutes: Positive
+    voices: int = Field(ge=4, le=16)
+
+
+class Preprocess(Section):
+    sample_rate: Literal[16000]
+    normalize: Literal["clip", "peak", "none"]
+    clip_seconds: float = Field(ge=1)
+    validation_fraction: float = Field(gt=0, lt=1)
+    test_fraction: float = Field(ge=0, lt=1)
+    split_by: Literal["speaker", "recording"]
+    split_seed: int
+
+    @model_validator(mode="after")
+    def _something_left_to_train_on(self):
+        if self.validation_fraction + self.test_fraction >= 1:
+            raise ValueError("validation_fraction + test_fraction must stay below 1, to leave speakers for training")
+        return self
+
+
+class Model(Section):
+    hop: int = Field(ge=40, le=1280)
+    latent: Count
+    channels: Count
+    encoder_layers: int = Field(ge=0)
+    decoder_layers: int = Field(ge=0)
+    kernel: Count
+    init: Literal["pca", "random"]
+    output_activation: Literal["none", "tanh"]
+
+    @model_validator(mode="after")
+    def _latent_fits(self):
+        if self.latent > self.hop:
+            raise ValueError(f"latent ({self.latent}) must not exceed hop ({self.hop}): a frame has hop coefficients")
+        return self
+
+
+class Quantizer(Section):
+    levels: int = Field(ge=1, le=32)
+    size: int = Field(ge=2, le=65536)
+    init: Literal["kmeans", "normal"]
+    init_scale: Positive
+    ema_decay: float = Field(ge=0, lt=1)
+    ema_target: Literal["residual", "quantized"]
+    commitment: Literal["encoder", "codebook"]
+    loss_clamp: Positive | None
+    detach_residual: bool
+    dead_code_share: float = Field(ge=0, lt=1)
+    adaptive: bool
+    dropout: Fraction
+    beam: int = Field(ge=1, le=64)
+
+
+class Loss(Section):
+    l1_weight: NonNegative
+    mse_weight: NonNegative
+    mse_clamp: Positive | None
+    perceptual_weight: NonNegative
+    stft_dtype: Literal["float32", "autocast"]
+    vq_weight: NonNegative
+    snr_weight: NonNegative
+
+
+class Train(Section):
+    epochs: int = Field(ge=0)
+    steps_per_epoch: Count
+    minutes: Positive | None
+    batch: Count
+    crop_seconds: float = Field(ge=0.2)
+    learning_rate: Positive
+    warmup_steps: int = Field(ge=0)
+    weight_decay: NonNegative
+    grad_clip: Positive
+    gain_db: list[float] = Field(min_length=2, max_length=2)
+    seed: int = Field(ge=0)
+    threads: Count
+    device: Literal["auto", "cpu", "cuda"]
+    precision: Literal["auto", "float32", "bfloat16"]
+    compile: bool
+    min_perplexity: Fraction
+
+    @model_validator(mode="after")
+    def _gain_is_a_range(self):
+        if self.gain_db[0] > self.gain_db[1]:
+            raise ValueError(f"gain_db must be [low, high], got {self.gain_db}")
+        return self
+
+
+class Evaluate(Section):
+    root: str | None
+    levels: list[Count] = Field(min_length=1)
+    threads: Count
+
+
+class Tracking(Section):
+    wandb: Literal["online", "offline", "off"]
+    project: str = Field(min_length=1)
+
+
+class Params(Section):
+    data: Data
+    sample: Sample
+    preprocess: Preprocess
+    model: Model
+    quantizer: Quantizer
+    loss: Loss
+    train: Train
+    evaluate: Evaluate
+    tracking: Tracking
+    presets: dict[str, dict[str, str | int | float | bool | None]]
+
+    @model_validator(mode="after")
+    def _sections_agree(self):
+        if max(self.evaluate.levels) > self.quantizer.levels:
+            raise ValueError(
+                f"evaluate.levels asks for {max(self.evaluate.levels)} codebooks, quantizer.levels has {self.quantizer.levels}"
+            )
+        return self
+
+
+def load(path: str | Path = "params.yaml") -> Params:
+    """Read and check a parameter file.
+
+    Raises:
+        ParamsError: the file is missing or not YAML, a key is unknown or missing, a value is out of its range, or a
+            preset does not lead to allowed values. Every fault is named with its path and what is allowed.
+    """
+    try:
+        raw = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ParamsError(f"{path}: no such file; run this in the folder that holds params.yaml") from None
+    except yaml.YAMLError as error:
+        raise ParamsError(f"{path}: not valid YAML: {error}") from None
+    params = _validate(raw, path)
+    for name in params.presets:
+        _validate(_with_preset(raw, name, path), f"{path}, preset {name}")
+    return params
+
+
+def _validate(raw: object, source: str | Path) -> Params:
+    try:
+        return Params.model_validate(raw)
+    except ValidationError as error:
+        lines = [_explain(fault) for fault in error.errors()]
+        raise ParamsError(f"{source}:\n  " + "\n  ".join(lines)) from None
+
+
+def _explain(fault: dict) -> str:
+    key = ".".join(str(part) for part in fault["loc"]) or "(whole file)"
+    if fault["type"] == "extra_forbidden":
+        allowed = _keys_beside(fault["loc"])
+        return f"{key}: unknown key; allowed here: {', '.join(allowed)}"
+    if fault["type"] == "missing":
+        return f"{key}: missing"
+    got = "" if fault["loc"] == () else f", got {fault['input']!r}"
+    return f"{key}: {fault['msg'].removeprefix('Value error, ')}{got}"
+
+
+def _keys_beside(location: tuple) -> list[str]:
+    model: type[BaseModel] = Params
+    for part in location[:-1]:
+        model = model.model_fields[part].annotation
+    return list(model.model_fields)
+
+
+def _with_preset(raw: dict, name: str, path: str | Path) -> dict:
+    """A copy of `raw` with the preset's dotted keys applied."""
+    merged = {section: dict(values) for section, values in raw.items()}
+    for key, value in raw["presets"][name].items():
+        section, _, field = key.partition(".")
+        if field not in merged.get(section, {}):
+            raise ParamsError(f"{path}: presets.{name}: {key} is no parameter")
+        merged[section][field] = value
+    return merged
+
+
+def _overrides(params: Params, preset: str) -> str:
+    if preset not in params.presets:
+        raise ParamsError(f"no preset {preset!r} in params.yaml; there are: {', '.join(params.presets) or 'none'}")
+    words = []
+    for key, value in params.presets[preset].items():
+        words += ["-S", f"{key}={yaml.safe_dump(value).splitlines()[0]}"]
+    return " ".join(words)
+
+
+def main(arguments: list[str]) -> None:
+    params = load()
+    print(_overrides(params, arguments[0]) if arguments else "params.yaml is in order")
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except ParamsError as error:
+        sys.exit(f"error: {error}")

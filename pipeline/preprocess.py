@@ -1,0 +1,241 @@
+"""Stage `preprocess`: accepted recordings to 16 kHz mono, cut into clips, in memory-mapped shards for each split.
+
+The layout follows from the manifest alone, so shards can be made in any order by any number of processes and come out the
+same to the byte. A finished shard outlives a kill; the next run makes the others.
+"""
+
+import hashlib
+import json
+import multiprocessing
+import os
+import shutil
+import sys
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soxr
+from tqdm import tqdm
+
+from pipeline import files, stage
+from pipeline.audio import AudioError, read
+from pipeline.params import Params, Preprocess
+from pipeline.shards import FULL_SCALE, INDEX
+from pipeline.stage import StageError
+
+SPLITS = "train", "validation", "test"
+SHARD_SECONDS = 900  # a recording is never parted, so a shard may be longer by one
+
+
+@dataclass(frozen=True)
+class Source:
+    """A recording and where its clips begin, in samples after resampling."""
+
+    row: dict  # of the manifest
+    path: Path
+    length: int
+    starts: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Shard:
+    """The unit of work: some recordings of one split in one file."""
+
+    split: str
+    name: str
+    sources: tuple[Source, ...]
+
+
+def main(params: Params) -> None:
+    plan = make_plan(params)
+    folder = _work_folder(plan, params.preprocess)
+    build(plan, folder, params.preprocess, os.cpu_count() or 1)
+    _publish(plan, folder)
+    summary = {split: _summary(files.SHARDS / split, params.preprocess.sample_rate) for split in SPLITS}
+    files.write_json(files.METRICS / "preprocess.json", summary)
+    for split, counts in summary.items():
+        print(f"{split}: {counts['clips']} clips, {counts['minutes']:.1f} minutes, {counts['speakers']} speakers")
+
+
+def make_plan(params: Params) -> list[Shard]:
+    """Every accepted recording of the manifest into a split, a shard and clips.
+
+    Raises:
+        StageError: a split would be empty.
+    """
+    settings = params.preprocess
+    roots = {"data": files.resolve_root(params.data.root)}
+    if params.evaluate.root is not None:
+        roots["evaluation"] = files.resolve_root(params.evaluate.root)
+    members: dict[str, list[Source]] = {split: [] for split in SPLITS}
+    for line in files.MANIFEST.read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        if row["status"] != "ok":
+            continue
+        split = "test" if row["set"] == "evaluation" else split_of(_unit(row, settings), settings)
+        if split == "test" and row["set"] == "data" and "evaluation" in roots:
+            continue  # these speakers stay unheard, so that figures on both test sets can be compared
+        members[split].append(_source(row, roots[row["set"]], split, settings))
+    _refuse_empty(members, settings)
+    return [shard for split in SPLITS for shard in _into_shards(split, members[split], settings.sample_rate)]
+
+
+def _unit(row: dict, settings: Preprocess) -> str:
+    return row["speaker"] if settings.split_by == "speaker" else row["path"]
+
+
+def split_of(unit: str, settings: Preprocess) -> str:
+    """The split of a speaker or recording. It depends on nothing else, so that new recordings move no old one."""
+    digest = hashlib.sha256(f"{settings.split_seed}:{unit}".encode()).digest()
+    place = int.from_bytes(digest[:8], "big") / 2**64
+    if place < settings.test_fraction:
+        return "test"
+    return "validation" if place < settings.test_fraction + settings.validation_fraction else "train"
+
+
+def _source(row: dict, root: Path, split: str, settings: Preprocess) -> Source:
+    length = -(-row["frames"] * settings.sample_rate // row["rate"])
+    longest = round(settings.clip_seconds * settings.sample_rate)
+    pieces = 1 if split == "test" else -(-length // longest)
+    starts = tuple(piece * length // pieces for piece in range(pieces))
+    return Source(row, root / row["path"], length, starts)
+
+
+def _refuse_empty(members: dict[str, list[Source]], settings: Preprocess) -> None:
+    if all(members.values()):
+        return
+    found = ", ".join(f"{split}: {len(sources)}" for split, sources in members.items())
+    units = {_unit(source.row, settings) for sources in members.values() for source in sources}
+    raise StageError(
+        f"a split is empty (recordings in {found}; {len(units)} {settings.split_by}s in all). Let single recordings be "
+        "split with -S preprocess.split_by=recording, try another -S preprocess.split_seed=N, change "
+        "preprocess.validation_fraction and test_fraction, or name a test folder with -S evaluate.root=DIR"
+    )
+
+
+def _into_shards(split: str, sources: list[Source], rate: int) -> list[Shard]:
+    groups: list[list[Source]] = [[]]
+    filled = 0
+    for source in sources:
+        if groups[-1] and filled + source.length > SHARD_SECONDS * rate:
+            groups.append([])
+            filled = 0
+        groups[-1].append(source)
+        filled += source.length
+    return [Shard(split, f"{number:05d}.pcm", tuple(group)) for number, group in enumerate(groups)]
+
+
+def _work_folder(plan: list[Shard], settings: Preprocess) -> Path:
+    """Where finished shards wait for the others; folders of other plans are removed."""
+    described = [[shard.split, [[source.row, source.starts] for source in shard.sources]] for shard in plan]
+    code = b"".join(Path(__file__).with_name(name).read_bytes() for name in ("preprocess.py", "audio.py"))
+    key = hashlib.sha256(json.dumps([described, settings.model_dump()]).encode() + code).hexdigest()[:16]
+    folder = files.work_folder(f"preprocess/{key}")
+    for other in folder.parent.iterdir():
+        if other != folder:
+            shutil.rmtree(other, ignore_errors=True)
+    return folder
+
+
+def build(plan: list[Shard], folder: Path, settings: Preprocess, processes: int) -> None:
+    """Make the shards of a plan that `folder` does not hold yet."""
+    missing = [
+        shard for shard in plan if not (_index(folder, shard).exists() and (folder / shard.split / shard.name).exists())
+    ]
+    minutes = sum(source.length for shard in missing for source in shard.sources) / settings.sample_rate / 60
+    pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"))
+    try:
+        with tqdm(total=round(minutes, 1), desc="preprocess", unit="min", file=sys.stderr, disable=None) as bar:
+            running = {pool.submit(make_shard, shard, folder, settings): shard for shard in missing}
+            for done in as_completed(running):
+                done.result()
+                seconds = sum(source.length for source in running[done].sources) / settings.sample_rate
+                bar.update(round(seconds / 60, 1))
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _index(folder: Path, shard: Shard) -> Path:
+    return folder / shard.split / f"{shard.name}.jsonl"
+
+
+def make_shard(shard: Shard, folder: Path, settings: Preprocess) -> None:
+    """Write one shard and, when it is whole, its part of the index."""
+    lines, offset = [], 0
+    with files.whole_file(folder / shard.split / shard.name) as temporary, temporary.open("wb") as file:
+        for source in shard.sources:
+            audio = resampled(source, settings.sample_rate)
+            for start, end in zip(source.starts, (*source.starts[1:], source.length), strict=True):
+                samples, scale, gain = normalised(audio[start:end], settings.normalize)
+                file.write(samples.tobytes())
+                record = {
+                    "clip": f"{source.row['path']}@{start / settings.sample_rate:g}" if len(source.starts) > 1 else source.row["path"],
+                    "source": source.row["path"],
+                    "sha256": source.row["sha256"],
+                    "speaker": source.row["speaker"],
+                    "start": start / settings.sample_rate,
+                    "shard": shard.name,
+                    "offset": offset,
+                    "length": end - start,
+                    "scale": scale,
+                    "gain": gain,
+                }
+                lines.append(json.dumps(record, ensure_ascii=False) + "\n")
+                offset += end - start
+    files.write_text(_index(folder, shard), "".join(lines))
+
+
+def resampled(source: Source, rate: int) -> np.ndarray:
+    """The recording as mono at `rate`: float32 [source.length].
+
+    Raises:
+        StageError: the file is not what discover saw.
+    """
+    remedy = "it changed since discover looked at it; run `dvc repro` again"
+    try:
+        samples, own_rate = read(source.path)
+    except AudioError as error:
+        raise StageError(f"{source.path}: {error}; {remedy}") from None
+    if (len(samples), own_rate) != (source.row["frames"], source.row["rate"]):
+        raise StageError(f"{source.path}: {len(samples)} frames at {own_rate} Hz; {remedy}")
+    mono = samples.mean(axis=1) if samples.shape[1] > 1 else samples[:, 0]
+    if own_rate != rate:
+        mono = soxr.resample(mono, own_rate, rate, quality="HQ")
+    return np.pad(mono, (0, max(source.length - len(mono), 0)))[: source.length]
+
+
+def normalised(audio: np.ndarray, how: str) -> tuple[np.ndarray, float, float]:
+    """Audio as int16, its scale (value of full scale in model units) and the gain that normalisation applied."""
+    peak = float(np.abs(audio).max())
+    scale, gain = 1.0, 1.0
+    if how == "peak" and peak > 0:
+        gain = 1 / peak
+    elif how == "none":
+        scale = max(1.0, peak)
+    return np.round(np.clip(audio * (gain / scale), -1, 1) * FULL_SCALE).astype("<i2"), scale, gain
+
+
+def _publish(plan: list[Shard], folder: Path) -> None:
+    with files.whole_folder(files.SHARDS) as target:
+        for split in SPLITS:
+            shards = [shard for shard in plan if shard.split == split]
+            (target / split).mkdir()
+            for shard in shards:
+                (folder / split / shard.name).replace(target / split / shard.name)
+            indices = [_index(folder, shard).read_text(encoding="utf-8") for shard in shards]
+            files.write_text(target / split / INDEX, "".join(indices))
+    shutil.rmtree(folder)
+
+
+def _summary(folder: Path, rate: int) -> dict:
+    clips = [json.loads(line) for line in (folder / INDEX).read_text(encoding="utf-8").splitlines()]
+    return {
+        "clips": len(clips),
+        "minutes": sum(clip["length"] for clip in clips) / rate / 60,
+        "speakers": len({clip["speaker"] for clip in clips}),
+    }
+
+
+if __name__ == "__main__":
+    stage.run(main)

@@ -1,0 +1,18 @@
+"""What every stage's command does: read params.yaml, run, and turn bad input into one clear sentence."""
+
+import sys
+from collections.abc import Callable
+
+from pipeline import params as parameters
+
+
+class StageError(Exception):
+    """Bad input or an impossible request; the message names the file, the value and the remedy."""
+
+
+def run(main: Callable[[parameters.Params], None]) -> None:
+    """Run a stage on params.yaml; a StageError or ParamsError ends the process with its message and exit code 1."""
+    try:
+        main(parameters.load())
+    except (StageError, parameters.ParamsError) as error:
+        sys.exit(f"error: {error}")

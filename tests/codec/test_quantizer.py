@@ -1,0 +1,154 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from codec.quantizer import QuantizerConfig, ResidualVQ, kmeans
+
+SMALL = QuantizerConfig(levels=4, size=16, beam=1)
+
+
+@pytest.fixture
+def points():
+    torch.manual_seed(0)
+    return torch.randn(2000, 6) @ torch.randn(6, 6)
+
+
+def fitted(points, **changes):
+    torch.manual_seed(1)
+    quantizer = ResidualVQ(replace(SMALL, **changes), points.shape[1])
+    quantizer.fit(points)
+    return quantizer
+
+
+def error(quantizer, points, levels=None):
+    codes = quantizer.encode(points[None], levels)
+    return float((quantizer.decode(codes)[0] - points).square().mean())
+
+
+def test_every_level_lowers_the_error_from_the_kmeans_start_on(points):
+    quantizer = fitted(points).eval()
+    errors = [error(quantizer, points, levels) for levels in range(1, 5)]
+    assert errors == sorted(errors, reverse=True)
+    assert errors[-1] < 0.2 * float(points.square().mean())
+
+
+def test_kmeans_start_beats_a_normal_start(points):
+    torch.manual_seed(1)
+    assert error(fitted(points), points) < 0.5 * error(ResidualVQ(SMALL, 6), points)
+
+
+def test_normal_start_has_the_asked_scale():
+    torch.manual_seed(0)
+    small = ResidualVQ(replace(SMALL, init="normal", init_scale=0.01, size=512), 6)
+    assert float(small.codebooks.std()) == pytest.approx(0.01, rel=0.05)
+
+
+def test_forward_agrees_with_greedy_encode_and_decode(points):
+    quantizer = fitted(points).eval()
+    quantized = quantizer(points[None, :50])
+    codes = quantizer.encode(points[None, :50])
+    assert torch.equal(quantized.codes, codes)
+    assert torch.allclose(quantized.latents, quantizer.decode(codes), atol=1e-5)
+
+
+def test_a_wider_beam_is_nearer_on_average(points):
+    quantizer = fitted(points).eval()
+    errors = []
+    for beam in (1, 4, 16):
+        quantizer.config = replace(quantizer.config, beam=beam)
+        errors.append(error(quantizer, points))
+    assert errors[0] > errors[1] > errors[2]
+
+
+def test_codes_of_a_frame_do_not_depend_on_its_neighbours(points):
+    quantizer = fitted(points, beam=4).eval()
+    together = quantizer.encode(points[None, :40])
+    apart = torch.cat([quantizer.encode(points[None, i : i + 1]) for i in range(40)], dim=2)
+    assert torch.equal(together, apart)
+
+
+def test_dropout_leaves_out_the_deeper_levels(points):
+    quantizer = fitted(points).eval()
+    both = points[:100].view(2, 50, 6)
+    quantized = quantizer(both, levels_used=torch.tensor([1, 4]))
+    assert torch.allclose(quantized.latents[0], quantizer.decode(quantized.codes[:1, :1])[0], atol=1e-5)
+    assert torch.allclose(quantized.latents[1], quantizer.decode(quantized.codes[1:])[0], atol=1e-5)
+
+
+def commitment_gradient(points, **changes):
+    quantizer = fitted(points, **changes).eval()
+    latents = points[None, :50].clone().requires_grad_()
+    quantizer(latents).loss.backward() if quantizer(latents).loss.requires_grad else None
+    return 0.0 if latents.grad is None else float(latents.grad.abs().sum())
+
+
+def test_commitment_pulls_the_encoder_only_in_the_right_direction(points):
+    assert commitment_gradient(points) > 0
+    assert commitment_gradient(points, commitment="codebook") == 0
+
+
+def test_without_residual_detach_the_deeper_levels_give_no_gradient(points):
+    one_level = fitted(points).eval()
+    latents = points[None, :50].clone().requires_grad_()
+    first = latents - one_level.decode(one_level.encode(latents.detach(), 1))
+    (first.square().mean() / SMALL.levels).backward()
+    assert commitment_gradient(points, detach_residual=False) == pytest.approx(float(latents.grad.abs().sum()), rel=1e-4)
+
+
+def test_loss_clamp_stops_the_gradient_above_it(points):
+    assert commitment_gradient(points, loss_clamp=1e-6) == 0
+
+
+def test_output_passes_the_gradient_straight_through(points):
+    quantizer = fitted(points).eval()
+    latents = points[None, :50].clone().requires_grad_()
+    quantizer(latents).latents.sum().backward()
+    assert torch.equal(latents.grad, torch.ones_like(latents))
+
+
+def train_on(quantizer, points, steps=200):
+    quantizer.train()
+    for step in range(steps):
+        torch.manual_seed(step)
+        quantizer(points[torch.randint(len(points), (256,))][None])
+    return quantizer.eval()
+
+
+def test_moving_average_follows_the_residuals(points):
+    shifted = points * 1.5 + 1.0
+    quantizer = fitted(points)
+    before = error(quantizer.eval(), shifted)
+    assert error(train_on(quantizer, shifted), shifted) < 0.7 * before
+
+
+def test_averaging_the_quantised_values_moves_no_codeword(points):
+    quantizer = fitted(points, ema_target="quantized", dead_code_share=0.0)
+    before = quantizer.codebooks.clone()
+    train_on(quantizer, points * 1.5 + 1.0)
+    assert torch.allclose(quantizer.codebooks, before, atol=1e-3)
+
+
+def test_dead_codewords_come_back_to_life(points):
+    quantizer = fitted(points)
+    quantizer.codebooks[:, 8:] = 1e3
+    quantizer.sums[:, 8:] = 1e3 / 16
+    quantizer.usage[:, 8:] = 1 / 16
+    alive = ResidualVQ(replace(SMALL, dead_code_share=0.0), 6)
+    alive.load_state_dict(quantizer.state_dict())
+    used = lambda quantizer: len(quantizer.encode(points[None], 1).unique())  # noqa: E731
+    assert used(train_on(alive, points, 400)) <= 8
+    assert used(train_on(quantizer, points, 400)) == 16
+
+
+def test_float32_inside_autocast(points):
+    quantizer = fitted(points).eval()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        quantized = quantizer(points[None, :20])
+    assert quantized.latents.dtype == torch.float32
+    assert torch.equal(quantized.codes, quantizer(points[None, :20]).codes)
+
+
+def test_kmeans_refuses_fewer_points_than_codewords():
+    with pytest.raises(ValueError, match="at least as many"):
+        kmeans(torch.randn(3, 2), size=4, iterations=1)

@@ -1,0 +1,97 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from codec.quantizer import QuantizerConfig
+from codec.tokens import TokenCodec, TokenConfig
+
+SMALL = TokenConfig(
+    hop=160, latent=24, channels=32, encoder_layers=1, decoder_layers=2, quantizer=QuantizerConfig(levels=4, size=64)
+)
+
+
+@pytest.fixture(scope="module")
+def audio(spoken):
+    return torch.stack([torch.from_numpy(spoken(4, seed)) for seed in range(6)])
+
+
+@pytest.fixture
+def codec(audio):
+    torch.manual_seed(0)
+    codec = TokenCodec(SMALL)
+    codec.fit(audio)
+    return codec.eval()
+
+
+def snr(audio, output):
+    return float(10 * torch.log10(audio.square().sum() / (audio - output).square().sum()))
+
+
+def test_snr_is_positive_and_grows_with_the_rate_before_any_training(codec, audio):
+    codes = codec.encode(audio)
+    assert codes.shape == (6, 4, codec.mdct.frames(audio.shape[1]))
+    ratios = [snr(audio, codec.decode(codec.encode(audio, levels), audio.shape[1])) for levels in (1, 2, 4)]
+    assert 0 < ratios[0] < ratios[1] < ratios[2]
+
+
+def test_random_start_is_worse_than_pca(codec, audio):
+    torch.manual_seed(0)
+    random = TokenCodec(replace(SMALL, init="random"))
+    random.fit(audio)
+    assert snr(audio, random.eval()(audio).audio) < snr(audio, codec(audio).audio) - 3
+
+
+@pytest.mark.parametrize("samples", [1, 159, 160, 161, 4000])
+def test_output_is_as_long_as_the_input(codec, audio, samples):
+    part = audio[:, :samples]
+    assert codec(part).audio.shape == part.shape
+    assert codec.decode(codec.encode(part), samples).shape == part.shape
+
+
+def test_causal_but_for_one_hop(codec, audio):
+    torch.manual_seed(1)
+    for weight in codec.parameters():  # the stacks start at zero; give them an effect
+        weight.data += 0.02 * torch.randn_like(weight)
+    changed = audio.clone()
+    changed[:, 8000:] = 0
+    before, after = codec.encode(audio), codec.encode(changed)
+    frames = 8000 // 160  # frame 50 is the last that ends at sample 8000 or before
+    assert torch.equal(before[:, :, :frames], after[:, :, :frames])
+    samples = audio.shape[1]
+    ahead = before.clone()
+    ahead[:, :, frames:] = 0
+    heard = 160 * (frames - 1)
+    assert torch.allclose(codec.decode(before, samples)[:, :heard], codec.decode(ahead, samples)[:, :heard], atol=1e-6)
+
+
+def test_tanh_bounds_the_output(audio):
+    torch.manual_seed(0)
+    codec = TokenCodec(replace(SMALL, output_activation="tanh"))
+    codec.fit(audio)
+    assert codec(audio * 50).audio.abs().max() <= 1
+
+
+def test_nominal_rate(codec):
+    assert codec.nominal_kbps(4) == pytest.approx(100 * 4 * 6 / 1000)
+    assert TokenCodec(TokenConfig(channels=8)).nominal_kbps(8) == pytest.approx(4.0)
+
+
+def test_saved_codec_is_the_same_codec(codec, audio, tmp_path):
+    codec.save(tmp_path)
+    loaded = TokenCodec.load(tmp_path)
+    assert loaded.config == codec.config
+    codes = codec.encode(audio)
+    assert torch.equal(loaded.encode(audio), codes)
+    assert torch.equal(loaded.decode(codes, 1000), codec.decode(codes, 1000))
+
+
+def test_gradients_reach_every_weight(codec, audio):
+    codec.train()
+    last_layers = [codec.encoder[-1], codec.decoder[-1], *(adapter.reduce for adapter in codec.quantizer.adapters.values())]
+    for layer in last_layers:  # they start at zero, which keeps gradients from what lies before
+        torch.nn.init.normal_(layer.weight, std=0.01)
+    output = codec(audio)
+    ((output.audio - audio).square().mean() + output.vq_loss).backward()
+    silent = [name for name, weight in codec.named_parameters() if weight.grad is None or not weight.grad.abs().sum() > 0]
+    assert silent == []

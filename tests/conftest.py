@@ -1,0 +1,26 @@
+"""Fixtures shared by all tests."""
+
+import numpy as np
+import pytest
+
+
+def speech(seconds: float, seed: int = 0, rate: int = 16000) -> np.ndarray:
+    """Speech-like audio [samples], float32: voiced syllables of a gliding pitch with formants, pauses between them."""
+    random = np.random.default_rng(seed)
+    time = np.arange(round(seconds * rate)) / rate
+    pitch = 110 + 60 * random.random() + 20 * np.sin(2 * np.pi * 0.7 * time + seed)
+    phase = 2 * np.pi * np.cumsum(pitch) / rate
+    formants = 500 + 300 * np.sin(2 * np.pi * 1.3 * time + seed), 1500 + 500 * np.sin(2 * np.pi * 0.9 * time)
+    voice = np.zeros_like(time)
+    for harmonic in range(1, 25):
+        frequency = harmonic * pitch
+        gain = sum(np.exp(-(((frequency - formant) / 250) ** 2)) for formant in formants)
+        voice += (gain + 0.05 / harmonic) * np.sin(harmonic * phase)
+    syllables = np.clip(np.sin(2 * np.pi * 3 * time + seed), 0, None) ** 0.5
+    audio = voice * syllables + 0.003 * random.standard_normal(len(time))
+    return (0.5 * audio / np.abs(audio).max()).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def spoken():
+    return speech

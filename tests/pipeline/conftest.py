@@ -1,0 +1,77 @@
+"""A small corpus, and parameters for it."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+import soundfile
+import yaml
+
+from pipeline import params
+
+ROOT = Path(__file__).parents[2]
+SMALL = {
+    "sample.minutes": 0.4,
+    "sample.voices": 4,
+    "preprocess.validation_fraction": 0.3,
+    "preprocess.test_fraction": 0.3,
+    "model.hop": 160,
+    "model.latent": 16,
+    "model.channels": 24,
+    "model.encoder_layers": 1,
+    "model.decoder_layers": 1,
+    "quantizer.levels": 4,
+    "quantizer.size": 32,
+    "train.epochs": 2,
+    "train.steps_per_epoch": 6,
+    "train.batch": 4,
+    "train.warmup_steps": 2,
+    "evaluate.levels": [1, 4],
+    "tracking.wandb": "off",
+}
+
+
+@pytest.fixture
+def workspace(tmp_path, monkeypatch):
+    """An empty folder with a params.yaml for a tiny model, and the working directory in it."""
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(ROOT / "params.yaml", tmp_path / "params.yaml")
+    change_params(tmp_path, SMALL)
+    return tmp_path
+
+
+def change_params(folder: Path, changes: dict) -> params.Params:
+    """Set dotted keys in a folder's params.yaml and read it."""
+    path = folder / "params.yaml"
+    values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    for key, value in changes.items():
+        section, field = key.split(".")
+        values[section][field] = value
+    path.write_text(yaml.safe_dump(values, allow_unicode=True), encoding="utf-8")
+    return params.load(path)
+
+
+@pytest.fixture
+def change():
+    return change_params
+
+
+@pytest.fixture
+def corpus(tmp_path, spoken):
+    """Recordings of ten speakers, three each, beside the workspace's other files; returns the folder."""
+    folder = tmp_path / "recordings"
+    for speaker in range(10):
+        (folder / f"speaker{speaker}").mkdir(parents=True)
+        for take in range(3):
+            audio = spoken(1.2 + 0.3 * take, seed=10 * speaker + take)
+            soundfile.write(folder / f"speaker{speaker}" / f"{take}.wav", audio, 16000)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def one_thread_each(monkeypatch):
+    """Stages run in processes of their own here; on two cores their threads would only get in each other's way."""
+    monkeypatch.setenv("OMP_NUM_THREADS", os.environ.get("OMP_NUM_THREADS", "2"))

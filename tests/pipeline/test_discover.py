@@ -1,0 +1,164 @@
+import json
+import os
+
+import numpy as np
+import pytest
+import soundfile
+
+from pipeline import discover, files
+from pipeline.discover import speaker
+from pipeline.stage import StageError
+
+
+def run(workspace, change, **changes):
+    """Run the stage; the manifest's rows by path."""
+    settings = change(workspace, {key.replace("__", "."): value for key, value in changes.items()})
+    discover.main(settings)
+    return rows()
+
+
+def rows():
+    read = [json.loads(line) for line in files.MANIFEST.read_text(encoding="utf-8").splitlines()]
+    return {(row["path"] if row["set"] == "data" else f"evaluation:{row['path']}"): row for row in read}
+
+
+@pytest.fixture
+def oddities(tmp_path, spoken):
+    """One recording of every kind that has to come out right, and one of every kind that has to be rejected."""
+    folder = tmp_path / "odd"
+    (folder / "sub" / "తెలుగు").mkdir(parents=True)
+    voice = spoken(1.0)
+    soundfile.write(folder / "u8.wav", voice, 16000, subtype="PCM_U8")
+    soundfile.write(folder / "float.wav", voice * 0.9, 16000, subtype="FLOAT")
+    soundfile.write(folder / "sub" / "తెలుగు" / "ఖేచర_.wav", np.stack([voice, voice], 1) * 0.8, 44100, format="WAVEX")
+    soundfile.write(folder / "sub" / "8k.WAV", spoken(1.0, 2, 8000), 8000)
+    soundfile.write(folder / "48k.flac", spoken(1.0, 3, 48000), 48000)
+    soundfile.write(folder / "short.wav", voice[:800], 16000)
+    soundfile.write(folder / "silent.wav", np.zeros(16000), 16000)
+    soundfile.write(folder / "clipped.wav", np.clip(voice * 20, -1, 1), 16000)
+    soundfile.write(folder / "nan.wav", np.where(np.arange(16000) == 5, np.nan, voice), 16000, subtype="FLOAT")
+    soundfile.write(folder / "z_copy_of_u8.wav", voice, 16000, subtype="PCM_U8")
+    (folder / "zero.wav").write_bytes(b"")
+    (folder / "text.wav").write_text("no audio here\n")
+    (folder / "pointer.wav").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 2\n")
+    (folder / "cut.wav").write_bytes((folder / "float.wav").read_bytes()[:30])
+    (folder / "link.wav").symlink_to(folder / "nowhere.wav")
+    (folder / "folder.wav").mkdir()
+    (folder / "notes.txt").write_text("not looked at")
+    (folder / ".hidden.wav").write_bytes(b"")
+    (folder / "sub" / "loop").symlink_to(folder, target_is_directory=True)
+    return folder
+
+
+def test_every_kind_of_file_is_judged_and_none_stops_the_run(workspace, change, oddities):
+    found = run(workspace, change, data__root=str(oddities), data__max_rejected_fraction=1.0)
+    accepted = {path for path, row in found.items() if row["status"] == "ok"}
+    assert accepted == {"u8.wav", "float.wav", "sub/తెలుగు/ఖేచర_.wav", "sub/8k.WAV", "48k.flac"}
+    assert {path: row["reason"] for path, row in found.items() if row["status"] == "rejected"} == {
+        "short.wav": "too_short",
+        "silent.wav": "silent",
+        "clipped.wav": "clipped",
+        "nan.wav": "not_finite",
+        "z_copy_of_u8.wav": "duplicate",
+        "zero.wav": "empty",
+        "text.wav": "not_audio",
+        "pointer.wav": "pointer",
+        "cut.wav": "unreadable",
+        "link.wav": "unreadable",
+    }
+    stereo = found["sub/తెలుగు/ఖేచర_.wav"]
+    assert (stereo["rate"], stereo["channels"], stereo["frames"]) == (44100, 2, 16000)
+    assert found["8k.WAV" if "8k.WAV" in found else "sub/8k.WAV"]["seconds"] == pytest.approx(1.0)
+    assert found["float.wav"]["peak"] == pytest.approx(0.45, abs=0.01)
+    report = files.REJECTED.read_text(encoding="utf-8")
+    assert all(path in report for path, row in found.items() if row["status"] == "rejected")
+    assert "1 files with other endings" in report
+    metrics = json.loads((files.METRICS / "discover.json").read_text())["data"]
+    assert metrics["clips"] == 5 and metrics["rejected"]["total"] == 10 and metrics["rejected"]["silent"] == 1
+    assert metrics["hours"] * 3600 == pytest.approx(sum(found[path]["seconds"] for path in accepted), rel=1e-4)
+
+
+def test_too_many_rejected_stop_the_run_with_the_list(workspace, change, oddities):
+    with pytest.raises(StageError) as refused:
+        run(workspace, change, data__root=str(oddities), data__max_rejected_fraction=0.2)
+    message = str(refused.value)
+    assert "10 of 15" in message and "silent.wav: silent" in message and "max_rejected_fraction" in message
+    assert files.REJECTED.exists()
+
+
+def test_a_second_look_opens_only_what_changed(workspace, change, corpus, monkeypatch):
+    first = run(workspace, change, data__root=str(corpus))
+    opened = []
+    measure_file = discover.measure_file
+    monkeypatch.setattr(discover, "measure_file", lambda path: opened.append(path.name) or measure_file(path))
+    assert run(workspace, change) == first
+    assert opened == []
+    changed = corpus / "speaker3" / "1.wav"
+    soundfile.write(changed, 0.5 * soundfile.read(changed)[0], 16000)
+    second = run(workspace, change)
+    assert opened == ["1.wav"]
+    assert second["speaker3/1.wav"]["sha256"] != first["speaker3/1.wav"]["sha256"]
+
+
+def test_thresholds_apply_to_remembered_files_too(workspace, change, corpus):
+    run(workspace, change, data__root=str(corpus))
+    found = run(workspace, change, data__min_seconds=1.4, data__max_rejected_fraction=0.5)
+    assert {row["reason"] for path, row in found.items() if path.endswith("0.wav")} == {"too_short"}
+
+
+def test_what_is_evaluated_on_is_not_trained_on(workspace, change, corpus, tmp_path):
+    test = tmp_path / "test"
+    test.mkdir()
+    audio, rate = soundfile.read(corpus / "speaker4" / "2.wav")
+    soundfile.write(test / "same.flac", audio, rate)
+    found = run(workspace, change, data__root=str(corpus), evaluate__root=str(test))
+    assert found["evaluation:same.flac"]["status"] == "ok"
+    assert found["speaker4/2.wav"]["reason"] == "duplicate"
+    assert "evaluation set" in found["speaker4/2.wav"]["detail"]
+
+
+def test_the_manifest_does_not_depend_on_the_number_of_processes(workspace, change, tmp_path, spoken, monkeypatch):
+    many = tmp_path / "many"
+    many.mkdir()
+    for number in range(70):
+        soundfile.write(many / f"{number}.wav", spoken(0.3, number), 16000)
+    texts = []
+    for cores in (1, 3):
+        monkeypatch.setattr(os, "cpu_count", lambda cores=cores: cores)
+        (files.work_folder("discover") / "measured.json").unlink(missing_ok=True)
+        run(workspace, change, data__root=str(many))
+        texts.append(files.MANIFEST.read_bytes())
+    assert texts[0] == texts[1]
+
+
+@pytest.mark.parametrize("root, said", [("nowhere", "no folder"), ("void", "no recording")])
+def test_a_wrong_root_is_named_with_the_remedy(workspace, change, root, said):
+    (workspace / "void").mkdir()
+    (workspace / "void" / "readme.txt").write_text("x")
+    with pytest.raises(StageError, match=said) as refused:
+        run(workspace, change, data__root=root)
+    assert root in str(refused.value)
+
+
+def test_a_relative_root_outside_counts_from_the_real_repository(workspace, change, corpus, tmp_path, monkeypatch):
+    repository = tmp_path / "repository"
+    elsewhere = repository / ".dvc" / "tmp" / "exps" / "x"
+    elsewhere.mkdir(parents=True)
+    monkeypatch.setenv("DVC_ROOT", str(repository))
+    settings = change(workspace, {"data.root": "../recordings"})
+    monkeypatch.chdir(elsewhere)
+    discover.main(settings)
+    assert len(rows()) == 30
+
+
+@pytest.mark.parametrize(
+    "path, named",
+    [
+        ("m1/003.wav", "m1"),
+        ("anna/day2/7.wav", "anna"),
+        ("indicvoices__Urdu_9.flac", "indicvoices__Urdu"),
+        ("alone.wav", "alone.wav"),
+    ],
+)
+def test_speaker_by_the_default_pattern(workspace, change, path, named):
+    assert speaker(path, change(workspace, {}).data.speaker_pattern) == named
