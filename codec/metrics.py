@@ -107,7 +107,7 @@ def range_ratio(reference: np.ndarray, estimate: np.ndarray) -> float:
 
 
 def _log_mel(signal: torch.Tensor, window: int) -> torch.Tensor:
-    spectrum = torch.stft(signal, window, window // 4, window=torch.hann_window(window), return_complex=True).abs()
+    spectrum = torch.stft(signal, window, window // 4, window=torch.hann_window(window), pad_mode="constant", return_complex=True).abs()
     return (_mel_bands(window).t() @ spectrum).clamp(min=1e-5).log10()
 
 

@@ -88,7 +88,7 @@ class ResidualVQ(nn.Module):
         return self.config.levels * math.log2(self.config.size)
 
     @torch.no_grad()
-    def fit(self, latents: Tensor, iterations: int = 10) -> None:
+    def fit(self, latents: Tensor, iterations: int = 6) -> None:
         """Start the codebooks by k-means, level after level, each on what the levels before it leave over.
 
         Args:
@@ -97,7 +97,7 @@ class ResidualVQ(nn.Module):
         residual = latents.float()
         for level in range(self.config.levels):
             codebook = kmeans(residual, self.config.size, iterations)
-            codes = squared_errors(residual, codebook).argmin(1)
+            codes = nearest(residual, codebook)
             self.codebooks[level] = codebook
             self.usage[level] = torch.bincount(codes, minlength=self.config.size).float() / len(codes)
             self.weights[level] = self.usage[level].unsqueeze(1)
@@ -210,12 +210,16 @@ class ResidualVQ(nn.Module):
 
     def decode(self, codes: Tensor) -> Tensor:
         """Codes [batch, levels, frames] to latents [batch, frames, latent]; any number of levels up to all."""
+        return self.decode_prefixes(codes)[-1]
+
+    def decode_prefixes(self, codes: Tensor) -> list[Tensor]:
+        """The latents [batch, frames, latent] of the first 1, 2, ... of the levels in codes [batch, levels, frames]."""
         batch, levels, frames = codes.shape
-        coded = self.codebooks.new_zeros(batch, frames, self.codebooks.shape[2])
+        prefixes = [self.codebooks.new_zeros(batch, frames, self.codebooks.shape[2])]
         for level in range(levels):
-            shift, scale = self._adapt(level, coded)
-            coded = coded + shift + scale * self.codebooks[level][codes[:, level]]
-        return coded
+            shift, scale = self._adapt(level, prefixes[-1])
+            prefixes.append(prefixes[-1] + shift + scale * self.codebooks[level][codes[:, level]])
+        return prefixes[1:]
 
 
 def squared_errors(target: Tensor, codebook: Tensor, scale: Tensor | None = None) -> Tensor:
@@ -223,6 +227,11 @@ def squared_errors(target: Tensor, codebook: Tensor, scale: Tensor | None = None
     if scale is None:
         return codebook.square().sum(1) - 2 * target @ codebook.t()
     return scale.square() @ codebook.square().t() - 2 * (target * scale) @ codebook.t()
+
+
+def nearest(points: Tensor, codebook: Tensor) -> Tensor:
+    """Index [count] of the codeword nearest to each of points [count, latent], in portions that stay in the cache."""
+    return torch.cat([squared_errors(portion, codebook).argmin(1) for portion in points.split(2048)])
 
 
 def kmeans(points: Tensor, size: int, iterations: int) -> Tensor:
@@ -238,7 +247,7 @@ def kmeans(points: Tensor, size: int, iterations: int) -> Tensor:
         raise ValueError(f"k-means for {size} codewords needs at least as many latents, got {len(points)}")
     centres = points[torch.randperm(len(points), device="cpu")[:size].to(points.device)]
     for _ in range(iterations):
-        assigned = squared_errors(points, centres).argmin(1)
+        assigned = nearest(points, centres)
         counts = torch.bincount(assigned, minlength=size).unsqueeze(1)
         means = torch.zeros_like(centres).index_add_(0, assigned, points) / counts.clamp(min=1)
         drawn = points[torch.randint(len(points), (size,), device="cpu").to(points.device)]

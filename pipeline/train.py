@@ -23,7 +23,7 @@ from pipeline.shards import Shards
 from pipeline.stage import StageError
 from pipeline.validation import codebook_use, validate
 
-FIT_FRAMES_PER_CODEWORD = 32  # latents for the k-means start
+FIT_FRAMES_PER_CODEWORD = 20  # latents for the k-means start
 
 
 def main(params: Params) -> None:
@@ -92,7 +92,7 @@ class Run:
         audio = self._crops(math.ceil(FIT_FRAMES_PER_CODEWORD * self.params.quantizer.size / frames_per_crop))
         self.model.fit(audio)
         with torch.no_grad():
-            codes = self.model.eval()(audio).codes
+            codes = self.model.eval()(audio[: max(1, len(audio) // 4)]).codes
         self._close_epoch({}, codebook_use(self._counts(codes)), tracker, began)
 
     def _epoch(self, tracker: tracking.Run, bar: tqdm) -> None:

@@ -26,11 +26,10 @@ def validate(model: TokenCodec, loss: CodecLoss, shards: Shards, device: torch.d
 
 def _measure(model: TokenCodec, loss: CodecLoss, audio: Tensor) -> dict[str, float]:
     quantized = model.quantizer(model.latents(audio))
-    samples = audio.shape[1]
-    row = {}
-    for levels in range(1, model.config.quantizer.levels + 1):
-        output = model.decode(quantized.codes[:, :levels], samples)
-        row[f"snr_{levels}"] = float(_snr(audio, output))
+    prefixes = torch.cat(model.quantizer.decode_prefixes(quantized.codes))
+    outputs = model.synthesize(prefixes, audio.shape[1])
+    row = {f"snr_{levels}": float(_snr(audio[0], output)) for levels, output in enumerate(outputs, 1)}
+    output = outputs[-1:]
     row["range_ratio"] = float((output.max() - output.min()) / (audio.max() - audio.min()).clamp(min=1e-8))
     row["rms_ratio"] = float(output.square().mean().sqrt() / audio.square().mean().sqrt().clamp(min=1e-8))
     row["output_mean"] = float(output.mean())

@@ -1,0 +1,128 @@
+import csv
+import json
+
+import numpy as np
+import pytest
+import soundfile
+
+from codec.tokens import TokenCodec
+from pipeline import discover, evaluate, export, files, params, preprocess, results, train
+from pipeline.shards import Shards
+from pipeline.stage import StageError
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, spoken):
+    """A workspace in which a tiny codec has been trained; tests of this module share it."""
+    from tests.pipeline.conftest import ROOT, SMALL, change_params
+
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
+    for speaker in range(10):
+        (folder / "recordings" / f"speaker{speaker}").mkdir(parents=True)
+        for take in range(2):
+            soundfile.write(folder / "recordings" / f"speaker{speaker}" / f"{take}.wav", spoken(1.5, 9 * speaker + take), 16000)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.delenv("DVC_ROOT", raising=False)
+        settings = change_params(folder, {**SMALL, "data.root": "recordings"})
+        for stage in (discover, preprocess, train, evaluate, export):
+            stage.main(settings)
+    return folder
+
+
+@pytest.fixture
+def here(trained, monkeypatch):
+    monkeypatch.chdir(trained)
+    return trained
+
+
+def test_metrics_hold_every_measure_at_every_rate(here):
+    metrics = json.loads((files.METRICS / "evaluate.json").read_text())
+    assert metrics["clips"] == len(Shards(files.SHARDS / "test"))
+    for count, kbps in ((1, 0.5), (4, 2.0)):
+        row = metrics[f"codebooks_{count}"]
+        assert row["kbps"] == kbps  # 100 frames a second, 5 bits a code
+        assert row["payload_kbps"] > row["kbps"]  # the frame that ends the overlap counts too
+        for name in ("snr", "si_sdr", "segmental_snr", "pesq_wb", "stoi", "mel_distance", "range_ratio", "output_mean"):
+            assert np.isfinite(row[name])
+    assert metrics["codebooks_4"]["snr"] > metrics["codebooks_1"]["snr"] > 0
+
+
+def test_the_clip_table_agrees_with_the_codec(here):
+    with files.CLIP_SCORES.open() as file:
+        rows = list(csv.DictReader(file))
+    shards, codec = Shards(files.SHARDS / "test"), TokenCodec.load(files.MODEL)
+    assert len(rows) == 2 * len(shards)
+    import torch
+
+    audio = torch.from_numpy(shards.clip(0))[None]
+    output = codec.decode(codec.encode(audio, 4), audio.shape[1])
+    wanted = 10 * np.log10(float(audio.square().sum() / (audio - output).square().sum()))
+    (row,) = [row for row in rows if row["clip"] == shards.clips[0]["clip"] and row["levels"] == "4"]
+    assert float(row["snr"]) == pytest.approx(wanted, abs=0.01)
+    metrics = json.loads((files.METRICS / "evaluate.json").read_text())
+    mean = np.mean([float(row["snr"]) for row in rows if row["levels"] == "4"])
+    assert metrics["codebooks_4"]["snr"] == pytest.approx(mean, rel=1e-4)
+
+
+def test_undefined_measures_are_left_out_of_means():
+    rows = [{"clip": "a", "levels": 8, "snr": 4.0, "pesq_wb": float("nan")}, {"clip": "b", "levels": 8, "snr": 6.0, "pesq_wb": 2.0}]
+    assert evaluate.summarise(rows, [8]) == {"codebooks_8": {"snr": 5.0, "pesq_wb": 2.0}}
+    assert evaluate.summarise(rows[:1], [8]) == {"codebooks_8": {"snr": 4.0}}
+
+
+def test_evaluation_is_repeatable_to_the_bit(here):
+    before = (files.METRICS / "evaluate.json").read_bytes(), files.CLIP_SCORES.read_bytes()
+    evaluate.main(params.load())
+    assert ((files.METRICS / "evaluate.json").read_bytes(), files.CLIP_SCORES.read_bytes()) == before
+
+
+def test_the_result_table_shows_what_was_reached(here, capsys):
+    results.main()
+    shown = capsys.readouterr().out
+    snr = json.loads((files.METRICS / "evaluate.json").read_text())["codebooks_4"]["snr"]
+    assert f"{snr:.2f}" in shown and "export" in shown
+
+
+def test_export_holds_a_working_onnx_codec_of_any_length(here):
+    import onnxruntime
+
+    encoder, decoder = (onnxruntime.InferenceSession(files.EXPORT / f"{name}.onnx") for name in ("encoder", "decoder"))
+    codec = TokenCodec.load(files.EXPORT)
+    import torch
+
+    for batch, frames in ((1, 3), (3, 50)):
+        audio = np.tile(Shards(files.SHARDS / "test").clip(0)[: 160 * frames], (batch, 1))
+        (codes,) = encoder.run(None, {"audio": audio})
+        assert codes.shape == (batch, 4, frames + 1)
+        assert np.array_equal(codes, codec.encode(torch.from_numpy(audio)).numpy())
+        (output,) = decoder.run(None, {"codes": codes})
+        assert output.shape == audio.shape
+        assert np.abs(output - codec.decode(torch.from_numpy(codes), audio.shape[1]).numpy()).max() < 1e-4
+
+
+def test_the_model_card_gives_the_measured_figures(here):
+    card = (files.EXPORT / "README.md").read_text(encoding="utf-8")
+    metrics = json.loads((files.METRICS / "evaluate.json").read_text())["codebooks_4"]
+    assert f"| 4 | 2 | {metrics['snr']:.2f} |" in card
+    assert "recordings" in card and "{" not in card
+
+
+def test_an_export_that_differs_is_refused_and_nothing_is_written(here, tmp_path, monkeypatch):
+    def another_codec(codec, folder):
+        import torch
+
+        torch.manual_seed(1)
+        codec.quantizer.codebooks += torch.randn_like(codec.quantizer.codebooks)
+        export_onnx(TokenCodec.load(files.MODEL), folder)
+
+    export_onnx = export.export_onnx
+    before = sorted(path.name for path in files.EXPORT.iterdir())
+    stamp = (files.EXPORT / "encoder.onnx").stat().st_mtime_ns
+    monkeypatch.setattr(export, "export_onnx", another_codec)
+    with pytest.raises(StageError, match="other codes than PyTorch"):
+        export.main(params.load())
+    assert sorted(path.name for path in files.EXPORT.iterdir()) == before
+    assert (files.EXPORT / "encoder.onnx").stat().st_mtime_ns == stamp
+    assert not [path for path in here.iterdir() if path.name.startswith(".export")]

@@ -1,0 +1,202 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline import discover, files, params, preprocess
+from pipeline.shards import Shards
+from pipeline.stage import StageError
+
+SPLITS = "train", "validation", "test"
+
+
+def prepared(workspace, change, corpus, **changes):
+    settings = change(workspace, {"data.root": str(corpus), **{key.replace("__", "."): v for key, v in changes.items()}})
+    discover.main(settings)
+    preprocess.main(settings)
+    return {split: Shards(files.SHARDS / split) for split in SPLITS}
+
+
+def content():
+    return {str(path.relative_to(files.SHARDS)): path.read_bytes() for path in sorted(files.SHARDS.rglob("*.*"))}
+
+
+def test_no_speaker_stands_on_two_sides_and_nothing_is_lost(workspace, change, corpus):
+    splits = prepared(workspace, change, corpus)
+    speakers = [{clip["speaker"] for clip in shards.clips} for shards in splits.values()]
+    assert all(speakers) and sum(map(len, speakers)) == len(set.union(*speakers)) == 10
+    assert sum(map(len, splits.values())) == 30
+    summary = json.loads((files.METRICS / "preprocess.json").read_text())
+    assert sum(summary[split]["clips"] for split in SPLITS) == 30
+
+
+def test_a_clip_is_the_recording(workspace, change, corpus):
+    for shards in prepared(workspace, change, corpus).values():
+        for number, record in enumerate(shards.clips):
+            wanted, _ = soundfile.read(corpus / record["source"], dtype="float32")
+            assert np.abs(shards.clip(number) - wanted).max() < 1e-4
+
+
+@pytest.mark.parametrize("rate, channels", [(8000, 1), (44100, 2), (48000, 1)])
+def test_resampling_keeps_what_is_below_the_lower_nyquist(workspace, change, corpus, rate, channels):
+    time_axis = np.arange(rate) / rate
+    tone = 0.4 * np.sin(2 * np.pi * 1000 * time_axis)
+    soundfile.write(corpus / "speaker0" / "tone.wav", np.stack([tone] * channels, 1), rate)
+    splits = prepared(workspace, change, corpus)
+    (shards, number), = [
+        (shards, number)
+        for shards in splits.values()
+        for number, clip in enumerate(shards.clips)
+        if clip["source"] == "speaker0/tone.wav"
+    ]
+    audio = shards.clip(number)
+    assert len(audio) == 16000
+    wanted = 0.4 * np.sin(2 * np.pi * 1000 * np.arange(16000) / 16000)
+    assert np.abs(audio - wanted)[800:-800].max() < 2e-3
+
+
+def test_long_recordings_are_cut_but_test_recordings_stay_whole(workspace, change, corpus, spoken):
+    for speaker in range(10):
+        soundfile.write(corpus / f"speaker{speaker}" / "long.wav", spoken(3.5, speaker), 16000)
+    splits = prepared(workspace, change, corpus, preprocess__clip_seconds=1.5)
+    for split, shards in splits.items():
+        for speaker in {clip["speaker"] for clip in shards.clips}:
+            parts = [n for n, clip in enumerate(shards.clips) if clip["source"] == f"{speaker}/long.wav"]
+            assert len(parts) == (1 if split == "test" else 3)
+            joined = np.concatenate([shards.clip(number) for number in parts])
+            assert np.abs(joined - soundfile.read(corpus / speaker / "long.wav")[0]).max() < 1e-4
+
+
+@pytest.mark.parametrize("how, peak, gain", [("clip", 1.0, 1.0), ("none", 1.6, 1.0), ("peak", 1.0, 1 / 1.6)])
+def test_normalisation(workspace, change, corpus, spoken, how, peak, gain):
+    loud = spoken(1.0)
+    loud = 1.6 * loud / np.abs(loud).max()
+    soundfile.write(corpus / "speaker0" / "loud.wav", loud, 16000, subtype="FLOAT")
+    splits = prepared(workspace, change, corpus, preprocess__normalize=how, data__max_clipped_fraction=1.0)
+    found = [
+        (shards.clip(number), clip)
+        for shards in splits.values()
+        for number, clip in enumerate(shards.clips)
+        if clip["source"] == "speaker0/loud.wav"
+    ]
+    (audio, record), = found
+    assert np.abs(audio).max() == pytest.approx(peak, rel=1e-3)
+    assert record["gain"] == pytest.approx(gain, rel=1e-3)
+    wanted = np.clip(loud, -1, 1) if how == "clip" else loud
+    assert np.abs(audio / record["gain"] - wanted).max() < 1e-3
+
+
+def test_byte_identical_for_any_number_of_processes(workspace, change, corpus, monkeypatch):
+    monkeypatch.setattr(preprocess, "SHARD_SECONDS", 4)
+    contents = []
+    for cores in (1, 2, 3):
+        monkeypatch.setattr(os, "cpu_count", lambda cores=cores: cores)
+        prepared(workspace, change, corpus)
+        contents.append(content())
+    assert contents[0] == contents[1] == contents[2]
+    assert len([name for name in contents[0] if name.endswith(".pcm")]) > 5
+
+
+def test_a_killed_run_goes_on_and_ends_the_same(workspace, change, corpus, spoken):
+    for speaker in range(10):  # enough work to be killed in the middle of
+        for take in range(6):
+            soundfile.write(corpus / f"speaker{speaker}" / f"more{take}.wav", spoken(4, speaker * 9 + take, 48000), 48000)
+    settings = change(workspace, {"data.root": str(corpus)})
+    discover.main(settings)
+    command = [
+        sys.executable, "-c",
+        "from pipeline import params, preprocess; preprocess.SHARD_SECONDS = 4; preprocess.main(params.load())",
+    ]
+    killed = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
+    work = workspace / ".work" / "preprocess"
+    deadline = time.monotonic() + 60
+    while len(list(work.rglob("*.jsonl"))) < 3 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.wait()
+    finished = {path: path.stat().st_mtime_ns for path in work.rglob("*.jsonl")}
+    assert finished and not files.SHARDS.exists()
+    made = {path.name: 0 for path in finished}
+    subprocess.run(command, check=True, timeout=120, stderr=subprocess.DEVNULL)
+    resumed = content()
+    assert not list(work.rglob("*.pcm")) and made
+    subprocess.run(command, check=True, timeout=120, stderr=subprocess.DEVNULL)
+    assert content() == resumed
+    assert sum(len(Shards(files.SHARDS / split)) for split in SPLITS) == 90
+
+
+def test_finished_shards_are_not_made_again(workspace, change, corpus, monkeypatch):
+    monkeypatch.setattr(preprocess, "SHARD_SECONDS", 4)
+    settings = change(workspace, {"data.root": str(corpus)})
+    discover.main(settings)
+    plan = preprocess.make_plan(settings)
+    folder = preprocess._work_folder(plan, settings.preprocess)
+    for shard in plan[:-1]:
+        preprocess.make_shard(shard, folder, settings.preprocess)
+    for shard in plan[:-1]:  # whoever reads these recordings again fails
+        for source in shard.sources:
+            source.path.unlink()
+    preprocess.main(settings)
+    assert sum(len(Shards(files.SHARDS / split)) for split in SPLITS) == 30
+
+
+def test_a_recording_that_changed_since_discover_is_named(workspace, change, corpus):
+    settings = change(workspace, {"data.root": str(corpus)})
+    discover.main(settings)
+    audio, rate = soundfile.read(corpus / "speaker5" / "1.wav")
+    soundfile.write(corpus / "speaker5" / "1.wav", audio[:-1], rate)
+    with pytest.raises(StageError, match=r"speaker5/1\.wav.*run `dvc repro` again"):
+        preprocess.main(settings)
+    assert not files.SHARDS.exists()
+
+
+def test_an_evaluation_folder_is_the_test_split(workspace, change, corpus, tmp_path, spoken):
+    test = tmp_path / "other"
+    test.mkdir()
+    soundfile.write(test / "x.wav", spoken(2.0, 99), 16000)
+    before = prepared(workspace, change, corpus)
+    train = {clip["source"] for clip in before["train"].clips}
+    after = prepared(workspace, change, corpus, evaluate__root=str(test))
+    assert [clip["source"] for clip in after["test"].clips] == ["x.wav"]
+    assert {clip["source"] for clip in after["train"].clips} == train
+
+
+def test_an_empty_split_is_refused_with_the_ways_out(workspace, change, corpus):
+    with pytest.raises(StageError) as refused:
+        prepared(workspace, change, corpus, data__speaker_pattern="^(speaker)")
+    for way in ("split_by=recording", "split_seed", "evaluate.root"):
+        assert way in str(refused.value)
+
+
+def test_splitting_by_recording_helps_a_corpus_of_one_speaker(workspace, change, corpus):
+    splits = prepared(workspace, change, corpus, data__speaker_pattern="^(speaker)", preprocess__split_by="recording")
+    assert all(map(len, splits.values()))
+
+
+@given(units=st.sets(st.text(min_size=1), min_size=1), seed=st.integers(0, 99))
+def test_a_units_split_depends_on_nothing_but_itself(units, seed):
+    settings = params.Preprocess(
+        sample_rate=16000, normalize="clip", clip_seconds=10.0, validation_fraction=0.2, test_fraction=0.2,
+        split_by="speaker", split_seed=seed,
+    )
+    alone = {unit: preprocess.split_of(unit, settings) for unit in units}
+    assert set(alone.values()) <= set(SPLITS)
+    assert all(preprocess.split_of(unit, settings) == split for unit, split in alone.items())
+
+
+def test_shares_of_the_splits():
+    settings = params.Preprocess(
+        sample_rate=16000, normalize="clip", clip_seconds=10.0, validation_fraction=0.2, test_fraction=0.1,
+        split_by="speaker", split_seed=0,
+    )
+    splits = [preprocess.split_of(f"speaker {number}", settings) for number in range(5000)]
+    assert splits.count("test") / 5000 == pytest.approx(0.1, abs=0.02)
+    assert splits.count("validation") / 5000 == pytest.approx(0.2, abs=0.02)

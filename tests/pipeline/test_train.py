@@ -1,0 +1,222 @@
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from codec.tokens import TokenCodec
+from pipeline import discover, files, params, preprocess, train
+from pipeline.stage import StageError
+from pipeline.validation import codebook_use
+
+COMMAND = [sys.executable, "-m", "pipeline.train"]
+
+
+@pytest.fixture
+def ready(workspace, change, corpus):
+    """A workspace with shards."""
+    settings = change(workspace, {"data.root": str(corpus)})
+    discover.main(settings)
+    preprocess.main(settings)
+    return workspace
+
+
+def outcome():
+    weights = load_file(files.MODEL / "model.safetensors")
+    return {name: value.clone() for name, value in weights.items()}, (files.METRICS / "train.json").read_bytes()
+
+
+def same(one, other):
+    return one[1] == other[1] and all(torch.equal(one[0][name], other[0][name]) for name in one[0])
+
+
+def history():
+    with (files.PLOTS / "history.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def forget():
+    for checkpoint in (files.repository() / ".work").rglob("checkpoint.pt"):
+        checkpoint.unlink()
+
+
+def test_what_a_run_leaves(ready, change):
+    train.main(params.load())
+    codec = TokenCodec.load(files.MODEL)
+    assert codec.config.quantizer.levels == 4 and codec.config.hop == 160
+    metrics = json.loads((files.METRICS / "train.json").read_text())
+    assert metrics["epochs"] == 2
+    assert 0 < metrics["before_training"]["snr_1"] < metrics["before_training"]["snr_4"]
+    rows = history()
+    assert [int(row["epoch"]) for row in rows] == [0, 1, 2]
+    wanted = "snr_1 snr_4 range_ratio rms_ratio output_mean loss loss_l1 loss_mse loss_perceptual loss_vq loss_snr train_total grad_norm"
+    assert set(wanted.split()) <= set(rows[-1]) | {"grad_norm"} and float(rows[-1]["train_grad_norm"]) > 0
+    with (files.PLOTS / "codebooks.csv").open() as file:
+        use = list(csv.DictReader(file))[-1]
+    assert 1 <= float(use["perplexity_4"]) <= 32 and 0 <= float(use["dead_1"]) < 1
+
+
+def test_two_runs_are_equal_to_the_bit(ready):
+    train.main(params.load())
+    first = outcome()
+    forget()
+    train.main(params.load())
+    assert same(first, outcome())
+
+
+def test_training_helps(ready, change):
+    train.main(change(ready, {"train.epochs": 8, "train.steps_per_epoch": 15, "train.learning_rate": 0.003}))
+    metrics = json.loads((files.METRICS / "train.json").read_text())
+    assert metrics["after_training"]["snr_4"] > metrics["before_training"]["snr_4"] + 0.05
+
+
+def test_a_killed_run_goes_on_and_ends_in_the_same_weights(ready, change):
+    change(ready, {"train.epochs": 6})
+    subprocess.run(COMMAND, check=True, timeout=120, stderr=subprocess.DEVNULL)
+    undisturbed = outcome()
+    forget()
+    process = subprocess.Popen(COMMAND, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    for line in process.stdout:
+        if line.startswith("epoch   3"):
+            break
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    (files.METRICS / "train.json").unlink()
+    resumed = subprocess.run(COMMAND, check=True, timeout=120, capture_output=True, text=True)
+    assert "continuing after epoch" in resumed.stdout and "epoch   3 " not in resumed.stdout
+    assert same(undisturbed, outcome())
+
+
+def test_a_finished_run_is_not_run_again_unless_asked(ready, monkeypatch, capsys):
+    train.main(params.load())
+    first = outcome()
+    capsys.readouterr()
+    train.main(params.load())
+    assert "epoch   1" not in capsys.readouterr().out
+    assert same(first, outcome())
+    monkeypatch.setenv("TELUCODEC_FRESH", "1")
+    train.main(params.load())
+    assert "epoch   1" in capsys.readouterr().out
+    assert same(first, outcome())
+
+
+def test_other_parameters_do_not_continue_this_run(ready, change, capsys):
+    train.main(params.load())
+    train.main(change(ready, {"loss.mse_weight": 0.7}))
+    assert "continuing" not in capsys.readouterr().out
+
+
+def test_no_epochs_give_the_starting_point(ready, change):
+    train.main(change(ready, {"train.epochs": 0}))
+    metrics = json.loads((files.METRICS / "train.json").read_text())
+    assert metrics["epochs"] == 0
+    assert metrics["before_training"]["snr_4"] == metrics["after_training"]["snr_4"] > 0
+
+
+def test_minutes_end_a_run(ready, change):
+    train.main(change(ready, {"train.minutes": 0.02, "train.epochs": 10_000}))
+    assert len(history()) < 1000
+
+
+def test_one_run_is_trained_by_one_process(ready, change):
+    change(ready, {"train.epochs": 2000})
+    process = subprocess.Popen(COMMAND, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        process.stdout.readline()
+        second = subprocess.run(COMMAND, capture_output=True, text=True, timeout=60)
+        assert second.returncode == 1 and "another process is training this run" in second.stderr
+        assert "Traceback" not in second.stderr
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_with_a_word(ready, change):
+    settings = change(ready, {"train.learning_rate": 1e30, "train.grad_clip": 1e30, "train.warmup_steps": 0})
+    with pytest.raises(StageError, match=r"not finite in epoch 1, step \d.*train.learning_rate"):
+        train.main(settings)
+    assert not files.MODEL.exists()
+
+
+def test_collapsed_codebooks_end_the_run_with_a_word(ready, change):
+    faulty = {"quantizer.init": "normal", "quantizer.init_scale": 1000.0, "quantizer.dead_code_share": 0.0}
+    settings = change(ready, {**faulty, "train.min_perplexity": 0.1})
+    with pytest.raises(StageError, match=r"codebooks collapsed.*quantizer.init_scale"):
+        train.main(settings)
+    train.main(change(ready, {"train.min_perplexity": 0.0}))
+    assert files.MODEL.exists()
+
+
+@pytest.mark.parametrize(
+    "faulty",
+    [
+        {"model.output_activation": "tanh"},
+        {"model.init": "random"},
+        {"loss.mse_clamp": None, "loss.mse_weight": 1.0, "loss.perceptual_weight": 0.1},
+        {"loss.stft_dtype": "autocast", "train.precision": "bfloat16"},
+        {"quantizer.init": "normal", "quantizer.init_scale": 0.01},
+        {"quantizer.loss_clamp": None},
+        {"quantizer.ema_target": "quantized"},
+        {"quantizer.commitment": "codebook"},
+        {"quantizer.detach_residual": False},
+        {"quantizer.adaptive": False, "quantizer.beam": 1},
+    ],
+    ids=lambda faulty: ",".join(faulty),
+)
+def test_every_faulty_setting_trains_and_gives_another_result(ready, change, faulty):
+    change(ready, {"train.epochs": 1, "train.min_perplexity": 0.0})
+    train.main(params.load())
+    good = outcome()
+    train.main(change(ready, faulty))
+    changed = outcome()
+    equal = good[0].keys() == changed[0].keys() and all(torch.equal(good[0][name], changed[0][name]) for name in good[0])
+    without_effect = faulty == {"quantizer.loss_clamp": None}  # the loss stays below the clamp here
+    assert equal == without_effect
+
+
+def test_bfloat16_keeps_codebooks_and_transform_in_float32(ready, change):
+    train.main(change(ready, {"train.precision": "bfloat16"}))
+    weights = load_file(files.MODEL / "model.safetensors")
+    assert {value.dtype for value in weights.values()} == {torch.float32}
+    assert json.loads((files.METRICS / "train.json").read_text())["after_training"]["snr_4"] > 0
+
+
+def test_cuda_where_there_is_none_is_refused(ready, change):
+    if torch.cuda.is_available():
+        train.main(change(ready, {"train.device": "cuda"}))
+        assert files.MODEL.exists()
+        return
+    with pytest.raises(StageError, match="no CUDA device"):
+        train.main(change(ready, {"train.device": "cuda"}))
+
+
+def test_codebook_use():
+    counts = torch.tensor([[5, 5, 5, 5], [20, 0, 0, 0]])
+    use = codebook_use(counts)
+    assert use["perplexity_1"] == pytest.approx(4) and use["dead_1"] == 0
+    assert use["perplexity_2"] == pytest.approx(1) and use["dead_2"] == 0.75
+
+
+def test_a_checkpoint_is_never_half_written(ready, change, monkeypatch):
+    train.main(change(ready, {"train.epochs": 1}))
+    (checkpoint,) = (ready / ".work").rglob("checkpoint.pt")
+    before = checkpoint.read_bytes()
+
+    def disk_full(state, path):
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", disk_full)
+    run_state = {"a": 1}
+    store = train.Checkpoints.__new__(train.Checkpoints)
+    store._path = checkpoint
+    with pytest.raises(OSError, match="No space left"):
+        store.save(run_state)
+    assert checkpoint.read_bytes() == before
+    assert [path.name for path in checkpoint.parent.iterdir() if path.name.startswith(".")] == []
