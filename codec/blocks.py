@@ -34,6 +34,4 @@ class CausalStack(nn.Sequential):
         if zero_out:
             nn.init.zeros_(last.weight)
             nn.init.zeros_(last.bias)
-        super().__init__(
-            nn.Linear(inputs, channels), *(CausalConvNeXt(channels, kernel) for _ in range(layers)), last
-        )
+        super().__init__(nn.Linear(inputs, channels), *(CausalConvNeXt(channels, kernel) for _ in range(layers)), last)

@@ -71,7 +71,9 @@ class CodecLoss(nn.Module):
         window = getattr(self, f"window_{size}")
         magnitudes = [
             # The FFT itself has no bfloat16 kernel; what half precision harms is the small magnitudes and logarithms.
-            torch.stft(signal.float(), size, size // 2, window=window, pad_mode="constant", return_complex=True).abs().to(dtype)
+            torch.stft(signal.float(), size, size // 2, window=window, pad_mode="constant", return_complex=True)
+            .abs()
+            .to(dtype)
             for signal in (audio, output)
         ]
         logarithms = [(magnitude + 1e-4).log() for magnitude in magnitudes]

@@ -51,7 +51,7 @@ class Checkpoints:
 def _run_key(params: Params, data: list[Path]) -> str:
     decides = params.model_dump(include={"preprocess", "model", "quantizer", "loss", "train"})
     digest = hashlib.sha256(json.dumps([FORMAT, decides, torch.__version__], sort_keys=True).encode())
-    code = sorted(Path(__file__).parent.parent.glob("codec/*.py")) + [Path(__file__).with_name("train.py")]
+    code = [*sorted(Path(__file__).parent.parent.glob("codec/*.py")), Path(__file__).with_name("train.py")]
     for path in data + code:
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]

@@ -7,24 +7,25 @@ until its size, time or inode changes, so that looking again is quick.
 import hashlib
 import json
 import math
-import multiprocessing
 import os
 import re
 import sys
 from collections import Counter
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import soundfile
 from tqdm import tqdm
 
 from pipeline import files, stage
 from pipeline.audio import SUFFIXES, AudioError, read
 from pipeline.params import Data, Params
 from pipeline.stage import StageError
+from pipeline.workers import workers
 
-FULL_SCALE = 0.9999  # samples at or above count as clipped; 16-bit full scale is 0.99997
+FULL_SCALE = 0.99  # a peak from here on may be clipped; 8-bit audio ends at 127/128
 LISTED = 20  # rejected files named in an error
 MEASURED = ("sha256", "seconds", "rate", "channels", "frames", "peak", "rms", "clipped")
 
@@ -52,34 +53,45 @@ def main(params: Params) -> None:
 
 
 def find(name: str, root: str) -> Found:
-    """Walk a folder, following links once each, leaving out hidden files and folders.
+    """Every file below a folder that may be a recording by its ending, hidden ones left out.
 
     Raises:
-        StageError: no such folder, or no recording in it.
+        StageError: no such folder, one that cannot be listed, or no recording in it.
     """
     key = "data.root" if name == "data" else "evaluate.root"
     folder = files.resolve_root(root)
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise StageError(f"{key} is {root!r}, but there is no folder {folder}; set it with -S {key}=DIR")
-    paths, ignored, visited = [], 0, set()
-    for place, folders, names in os.walk(folder, followlinks=True):
-        real = os.path.realpath(place)
-        if real in visited:  # a link back to a folder above
-            folders.clear()
-            continue
-        visited.add(real)
-        folders[:] = sorted(entry for entry in folders if not entry.startswith("."))
-        for entry in names:
-            if entry.startswith("."):
-                continue
-            if Path(entry).suffix.lower() in SUFFIXES:
-                paths.append(Path(place, entry))
-            else:
-                ignored += 1
+    try:
+        entries = list(_walk(folder))
+    except OSError as error:
+        remedy = f"make it readable or take it out of {key}"
+        raise StageError(f"cannot list {error.filename}: {error.strerror}; {remedy}") from None
+    paths = [path for path in entries if path.suffix.lower() in SUFFIXES]
+    ignored = len(entries) - len(paths)
     if not paths:
         endings = " ".join(sorted(SUFFIXES))
         raise StageError(f"{key} is {root!r}: no recording in {folder} ({ignored} other files). Looked for {endings}")
     return Found(name, folder, sorted(paths), ignored)
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """Files below a folder. None is entered twice, a link to it least of all: no loops, no doubles."""
+    pending, linked, entered = [folder], [], set()
+    while pending or linked:
+        place = pending.pop() if pending else linked.pop(0)
+        real = os.path.realpath(place)
+        if real in entered:
+            continue
+        entered.add(real)
+        for entry in sorted(os.scandir(place), key=lambda entry: entry.name):
+            if entry.name.startswith("."):
+                continue
+            path, group = Path(entry.path), linked if entry.is_symlink() else pending
+            if os.path.isdir(path) if group is linked else entry.is_dir():  # isdir also takes a link to itself
+                group.append(path)
+            else:
+                yield path
 
 
 def judge(sets: list[Found], data: Data) -> list[dict]:
@@ -92,7 +104,7 @@ def judge(sets: list[Found], data: Data) -> list[dict]:
 
 
 def _row(found: Found, path: Path, facts: dict, data: Data) -> dict:
-    relative = path.relative_to(found.root).as_posix()
+    relative = os.fsencode(path.relative_to(found.root).as_posix()).decode("utf-8", "backslashreplace")
     reason, detail = facts.get("reason"), facts.get("detail")
     if reason is None:
         reason, detail = _fault(facts, data) or (None, None)
@@ -108,13 +120,14 @@ def _row(found: Found, path: Path, facts: dict, data: Data) -> dict:
 
 
 def _fault(facts: dict, data: Data) -> tuple[str, str] | None:
-    level = 20 * math.log10(max(facts["rms"], 1e-10))
+    level = 20 * math.log10(max(facts["heard"], 1e-10))
     if facts["seconds"] < data.min_seconds:
         return "too_short", f"{facts['seconds']:.3f} s, data.min_seconds is {data.min_seconds:g}"
     if level < data.silence_dbfs:
-        return "silent", f"RMS {level:.1f} dBFS, data.silence_dbfs is {data.silence_dbfs:g}"
+        return "silent", f"RMS {level:.1f} dBFS as mono without DC, data.silence_dbfs is {data.silence_dbfs:g}"
     if facts["clipped"] > data.max_clipped_fraction:
-        return "clipped", f"{facts['clipped']:.1%} at full scale, data.max_clipped_fraction is {data.max_clipped_fraction:g}"
+        limit = f"data.max_clipped_fraction is {data.max_clipped_fraction:g}"
+        return "clipped", f"{facts['clipped']:.1%} at full scale, {limit}"
     return None
 
 
@@ -138,9 +151,13 @@ def _reject_duplicates(rows: list[dict]) -> None:
 
 
 def measure(paths: list[Path]) -> dict[Path, dict]:
-    """Facts about every file, from memory where the file has not changed."""
+    """Facts about every file, from memory where the file has not changed.
+
+    Faults are not remembered: a missing ffmpeg or a lost network drive is no property of the file.
+    """
     memory = files.work_folder("discover") / "measured.json"
-    version = hashlib.sha256(b"".join(Path(__file__).with_name(n).read_bytes() for n in ("discover.py", "audio.py"))).hexdigest()
+    code = b"".join(Path(__file__).with_name(name).read_bytes() for name in ("discover.py", "audio.py"))
+    version = hashlib.sha256(code + soundfile.__libsndfile_version__.encode()).hexdigest()
     known = _remembered(memory, version)
     stamps = {path: _stamp(path) for path in paths}
     facts, fresh = {}, []
@@ -150,19 +167,25 @@ def measure(paths: list[Path]) -> dict[Path, dict]:
             facts[path] = remembered["facts"]
         else:
             fresh.append(path)
-    if fresh:
-        facts.update(zip(fresh, _measure_all(fresh), strict=True))
-        known.update({str(path.absolute()): {"stamp": stamps[path], "facts": facts[path]} for path in fresh})
-        files.write_text(memory, json.dumps({"version": version, "files": known}))
+    try:
+        for path, found in zip(fresh, _measure_all(fresh), strict=True):
+            facts[path] = found
+    finally:  # an interrupted run keeps what it has
+        if fresh:
+            known = {path: entry for path, entry in known.items() if os.path.exists(path)}
+            for path in fresh:
+                if "reason" not in facts.get(path, {"reason": "not reached"}):
+                    known[str(path.absolute())] = {"stamp": stamps[path], "facts": facts[path]}
+            files.write_text(memory, json.dumps({"version": version, "files": known}))
     return facts
 
 
 def _remembered(memory: Path, version: str) -> dict:
     try:
         stored = json.loads(memory.read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
+        return stored["files"] if stored["version"] == version else {}
+    except (OSError, ValueError, LookupError, TypeError):  # none yet, or not what this stage wrote: measured anew
         return {}
-    return stored["files"] if stored["version"] == version else {}
 
 
 def _stamp(path: Path) -> list[int]:
@@ -173,12 +196,13 @@ def _stamp(path: Path) -> list[int]:
     return [status.st_size, status.st_mtime_ns, status.st_ino]
 
 
-def _measure_all(paths: list[Path]) -> list[dict]:
+def _measure_all(paths: list[Path]) -> Iterator[dict]:
     progress = dict(total=len(paths), desc="discover", unit="file", file=sys.stderr, disable=None)
     if len(paths) < 64:  # starting processes would take longer
-        return list(tqdm(map(measure_file, paths), **progress))
-    with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn")) as pool:
-        return list(tqdm(pool.map(measure_file, paths, chunksize=8), **progress))
+        yield from tqdm(map(measure_file, paths), **progress)
+        return
+    with workers() as pool:
+        yield from tqdm(pool.map(measure_file, paths, chunksize=8), **progress)
 
 
 def measure_file(path: Path) -> dict:
@@ -191,6 +215,7 @@ def measure_file(path: Path) -> dict:
         return {"reason": "empty", "detail": "a header without samples"}
     if not np.isfinite(samples).all():
         return {"reason": "not_finite", "detail": "holds NaN or infinite samples"}
+    peak = float(np.abs(samples).max())
     digest = hashlib.sha256(f"{rate} {samples.shape[1]} ".encode() + samples.tobytes())
     return {
         "sha256": digest.hexdigest(),
@@ -198,9 +223,10 @@ def measure_file(path: Path) -> dict:
         "rate": rate,
         "channels": samples.shape[1],
         "frames": len(samples),
-        "peak": float(np.abs(samples).max()),
+        "peak": peak,
         "rms": float(np.sqrt(np.mean(np.square(samples, dtype=np.float64)))),
-        "clipped": float((np.abs(samples) >= FULL_SCALE).mean()),
+        "heard": float(samples.mean(axis=1).std(dtype=np.float64)),  # what training would hear: mono, without DC
+        "clipped": float((np.abs(samples) >= 0.9999 * peak).mean()) if peak >= FULL_SCALE else 0.0,
     }
 
 
@@ -234,7 +260,9 @@ def refuse_too_many(found: Found, rows: list[dict], allowed: float) -> None:
     """Raise StageError with the list when more than the allowed share of the files was rejected, or none is left."""
     mine = [row for row in rows if row["set"] == found.name]
     rejected = [row for row in mine if row["status"] == "rejected"]
-    print(f"{found.name}: {len(mine) - len(rejected)} recordings accepted, {len(rejected)} rejected ({found.root})")
+    why = f", see {files.REJECTED}" if rejected else ""
+    accepted = len(mine) - len(rejected)
+    print(f"{found.name}: {accepted} recordings accepted, {len(rejected)} rejected ({found.root}){why}")
     if len(rejected) < len(mine) and len(rejected) <= allowed * len(mine):
         return
     listed = "\n".join(f"  {row['path']}: {row['reason']}, {row['detail']}" for row in rejected[:LISTED])

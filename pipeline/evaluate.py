@@ -1,11 +1,8 @@
 """Stage `evaluate`: encode, decode and measure every clip of the test split at several numbers of codebooks."""
 
 import math
-import multiprocessing
-import os
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 import torch
@@ -16,6 +13,7 @@ from codec.tokens import TokenCodec
 from pipeline import files, stage
 from pipeline.params import Params
 from pipeline.shards import Shards
+from pipeline.workers import workers
 
 
 def main(params: Params) -> None:
@@ -26,10 +24,15 @@ def main(params: Params) -> None:
     files.write_csv(files.CLIP_SCORES, rows, columns)
     summary = summarise(rows, params.evaluate.levels)
     files.write_json(files.METRICS / "evaluate.json", {"clips": len(shards), **summary})
-    files.write_csv(files.PLOTS / "snr_by_rate.csv", list(summary.values()), list(next(iter(summary.values()))))
+    plotted = [
+        {name: means.get(name, math.nan) for name in ("kbps", "snr", "si_sdr", "pesq_wb", "stoi")}
+        for means in summary.values()
+    ]
+    files.write_csv(files.PLOTS / "snr_by_rate.csv", plotted, list(plotted[0]))
     deepest = [row for row in rows if row["levels"] == max(params.evaluate.levels)]
     files.write_csv(
-        files.PLOTS / "snr_per_clip.csv", [{key: row[key] for key in ("clip", "snr", "pesq_wb")} for row in deepest],
+        files.PLOTS / "snr_per_clip.csv",
+        [{key: row[key] for key in ("clip", "snr", "pesq_wb")} for row in deepest],
         ["clip", "snr", "pesq_wb"],
     )
     for name, means in summary.items():
@@ -39,8 +42,7 @@ def main(params: Params) -> None:
 def score(codec: TokenCodec, shards: Shards, levels: list[int]) -> list[dict]:
     """One row for every clip and number of codebooks: what and how long it is, the rate, and every measure."""
     jobs = [(clip, count) for clip in range(len(shards)) for count in levels]
-    # PESQ takes longer than the codec, so it runs beside it. Spawned: forking after torch has started threads can hang.
-    with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn")) as pool:
+    with workers() as pool:  # PESQ takes longer than the codec, so it runs beside it
         pending = []
         for clip, count, audio, output in tqdm(
             _coded(codec, shards, jobs), total=len(jobs), desc="encode", unit="clip", file=sys.stderr, disable=None
@@ -52,7 +54,9 @@ def score(codec: TokenCodec, shards: Shards, levels: list[int]) -> list[dict]:
         return [{**described, **measured.result()} for described, measured in progress]
 
 
-def _coded(codec: TokenCodec, shards: Shards, jobs: list[tuple[int, int]]) -> Iterator[tuple[int, int, np.ndarray, np.ndarray]]:
+def _coded(
+    codec: TokenCodec, shards: Shards, jobs: list[tuple[int, int]]
+) -> Iterator[tuple[int, int, np.ndarray, np.ndarray]]:
     for clip, levels in jobs:
         audio = shards.clip(clip)
         codes = codec.encode(torch.from_numpy(audio)[None], levels)
@@ -85,13 +89,17 @@ def summarise(rows: list[dict], levels: list[int]) -> dict[str, dict[str, float]
             defined = [row[name] for row in chosen if not math.isnan(row[name])]
             if defined:
                 means[name] = sum(defined) / len(defined)
+            if len(defined) < len(chosen):
+                means[f"{name}_clips"] = len(defined)
         summary[f"codebooks_{count}"] = means
     return summary
 
 
 def _line(means: dict[str, float]) -> str:
     return f"{means['kbps']:.1f} kbps nominal  " + "  ".join(
-        f"{label} {means[name]:.3g}" for label, name in (("SNR", "snr"), ("PESQ-WB", "pesq_wb"), ("STOI", "stoi")) if name in means
+        f"{label} {means[name]:.3g}"
+        for label, name in (("SNR", "snr"), ("PESQ-WB", "pesq_wb"), ("STOI", "stoi"))
+        if name in means
     )
 
 

@@ -1,5 +1,6 @@
 """Stage `export`: weights, configuration, ONNX encoder and decoder, model card; verified before it counts as done."""
 
+import logging
 import shutil
 from pathlib import Path
 
@@ -17,6 +18,9 @@ from pipeline.stage import StageError
 TOLERANCE = 1e-4  # largest allowed difference of a sample
 VERIFIED_SECONDS = 30
 
+# The exporter warns about operators of packages that TeluCodec does not use.
+logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
+
 
 def main(params: Params) -> None:
     codec = TokenCodec.load(files.MODEL)
@@ -28,7 +32,10 @@ def main(params: Params) -> None:
         export_onnx(codec, folder)
         verified = verify(codec, folder, audio)
         files.write_text(folder / "README.md", model_card.render(params, codec.config))
-    sizes = {f"{name}_megabytes": (files.EXPORT / name).stat().st_size / 1e6 for name in ("model.safetensors", "encoder.onnx", "decoder.onnx")}
+    sizes = {
+        f"{name}_megabytes": (files.EXPORT / name).stat().st_size / 1e6
+        for name in ("model.safetensors", "encoder.onnx", "decoder.onnx")
+    }
     files.write_json(files.METRICS / "export.json", {**verified, **sizes})
     print(f"{files.EXPORT}/: onnxruntime agrees with PyTorch, largest difference {verified['largest_difference']:.1e}")
 
@@ -68,8 +75,15 @@ def export_onnx(codec: TokenCodec, folder: Path) -> None:
 def _write_onnx(module: nn.Module, example: Tensor, shapes: dict, output: str, path: Path) -> None:
     with torch.no_grad():
         torch.onnx.export(
-            module.eval(), (example,), path, dynamo=True, dynamic_shapes=shapes, input_names=list(shapes),
-            output_names=[output], external_data=False, verbose=False,
+            module.eval(),
+            (example,),
+            path,
+            dynamo=True,
+            dynamic_shapes=shapes,
+            input_names=list(shapes),
+            output_names=[output],
+            external_data=False,
+            verbose=False,
         )
 
 
@@ -83,11 +97,15 @@ def verify(codec: TokenCodec, folder: Path, audio: np.ndarray) -> dict[str, floa
     codes = _run(folder / "encoder.onnx", audio)
     differing = int((codes != expected.numpy()).any(axis=1).sum())
     if differing:
-        raise StageError(f"encoder.onnx gives other codes than PyTorch in {differing} of {codes.shape[2]} frames; export/ is not written")
+        raise StageError(
+            f"encoder.onnx gives other codes than PyTorch in {differing} of {codes.shape[2]} frames; export/ is not written"
+        )
     output = _run(folder / "decoder.onnx", codes)
     difference = float(np.abs(output - codec.decode(expected, output.shape[1]).numpy()).max())
     if difference > TOLERANCE:
-        raise StageError(f"decoder.onnx differs from PyTorch by {difference:.2e}, more than {TOLERANCE}; export/ is not written")
+        raise StageError(
+            f"decoder.onnx differs from PyTorch by {difference:.2e}, more than {TOLERANCE}; export/ is not written"
+        )
     return {"verified_frames": codes.shape[2], "largest_difference": difference}
 
 

@@ -88,7 +88,9 @@ def write_csv(path: Path, rows: Sequence[dict], columns: Sequence[str]) -> None:
     with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=columns, restval="")
         writer.writeheader()
-        writer.writerows({name: "" if value != value else value for name, value in _rounded(row).items()} for row in rows)
+        writer.writerows(
+            {name: "" if value != value else value for name, value in _rounded(row).items()} for row in rows
+        )
 
 
 def _rounded(value: object) -> object:

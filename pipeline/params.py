@@ -1,7 +1,7 @@
 """params.yaml as a strict typed model, and the presets in it as `dvc exp run` arguments.
 
-    python -m pipeline.params          checks params.yaml
-    python -m pipeline.params h200     prints the preset as `-S key=value` words
+python -m pipeline.params          checks params.yaml
+python -m pipeline.params h200     prints the preset as `-S key=value` words
 """
 
 import os
@@ -148,7 +148,7 @@ class Evaluate(Section):
 
 
 class Tracking(Section):
-    wandb: Literal["online", "offline", "off"]
+    wandb: Literal["online", "offline", "disabled"]
     project: str = Field(min_length=1)
 
 

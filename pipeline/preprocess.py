@@ -4,13 +4,15 @@ The layout follows from the manifest alone, so shards can be made in any order b
 same to the byte. A finished shard outlives a kill; the next run makes the others.
 """
 
+import contextlib
+import fcntl
 import hashlib
 import json
-import multiprocessing
 import os
 import shutil
 import sys
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Iterator
+from concurrent.futures import as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,9 +25,11 @@ from pipeline.audio import AudioError, read
 from pipeline.params import Params, Preprocess
 from pipeline.shards import FULL_SCALE, INDEX
 from pipeline.stage import StageError
+from pipeline.workers import workers
 
 SPLITS = "train", "validation", "test"
 SHARD_SECONDS = 900  # a recording is never parted, so a shard may be longer by one
+SAMPLE_BYTES = 2
 
 
 @dataclass(frozen=True)
@@ -49,13 +53,33 @@ class Shard:
 
 def main(params: Params) -> None:
     plan = make_plan(params)
-    folder = _work_folder(plan, params.preprocess)
-    build(plan, folder, params.preprocess, os.cpu_count() or 1)
-    _publish(plan, folder)
+    with _alone():
+        folder = _work_folder(plan, params.preprocess)
+        try:
+            build(plan, folder, params.preprocess, os.cpu_count() or 1)
+            _publish(plan, folder)
+        except OSError as error:
+            size = sum(source.length for shard in plan for source in shard.sources) * SAMPLE_BYTES / 1e6
+            raise StageError(
+                f"cannot write the shards, {size:,.0f} MB in all: {error.strerror or error}. Finished ones are kept in "
+                f"{folder}; make room, then run `dvc repro` again"
+            ) from None
     summary = {split: _summary(files.SHARDS / split, params.preprocess.sample_rate) for split in SPLITS}
     files.write_json(files.METRICS / "preprocess.json", summary)
     for split, counts in summary.items():
         print(f"{split}: {counts['clips']} clips, {counts['minutes']:.1f} minutes, {counts['speakers']} speakers")
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Wait for other runs: experiments beside the workspace share its work folder, and each run takes all cores."""
+    with (files.work_folder("preprocess") / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("waiting for another preprocess run to end", flush=True)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def make_plan(params: Params) -> list[Shard]:
@@ -133,18 +157,23 @@ def _work_folder(plan: list[Shard], settings: Preprocess) -> Path:
     key = hashlib.sha256(json.dumps([described, settings.model_dump()]).encode() + code).hexdigest()[:16]
     folder = files.work_folder(f"preprocess/{key}")
     for other in folder.parent.iterdir():
-        if other != folder:
+        if other.is_dir() and other != folder:
             shutil.rmtree(other, ignore_errors=True)
     return folder
 
 
 def build(plan: list[Shard], folder: Path, settings: Preprocess, processes: int) -> None:
-    """Make the shards of a plan that `folder` does not hold yet."""
+    """Make the shards of a plan that `folder` does not hold yet.
+
+    Raises:
+        StageError: a recording is not what discover saw.
+        OSError: a shard cannot be written, for want of room say.
+    """
     missing = [
         shard for shard in plan if not (_index(folder, shard).exists() and (folder / shard.split / shard.name).exists())
     ]
     minutes = sum(source.length for shard in missing for source in shard.sources) / settings.sample_rate / 60
-    pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"))
+    pool = workers(processes)
     try:
         with tqdm(total=round(minutes, 1), desc="preprocess", unit="min", file=sys.stderr, disable=None) as bar:
             running = {pool.submit(make_shard, shard, folder, settings): shard for shard in missing}
@@ -170,7 +199,9 @@ def make_shard(shard: Shard, folder: Path, settings: Preprocess) -> None:
                 samples, scale, gain = normalised(audio[start:end], settings.normalize)
                 file.write(samples.tobytes())
                 record = {
-                    "clip": f"{source.row['path']}@{start / settings.sample_rate:g}" if len(source.starts) > 1 else source.row["path"],
+                    "clip": f"{source.row['path']}@{start / settings.sample_rate:g}"
+                    if len(source.starts) > 1
+                    else source.row["path"],
                     "source": source.row["path"],
                     "sha256": source.row["sha256"],
                     "speaker": source.row["speaker"],

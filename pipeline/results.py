@@ -5,7 +5,14 @@ import sys
 
 from pipeline import files
 
-COLUMNS = {"kbps": "kbps", "snr": "SNR dB", "si_sdr": "SI-SDR dB", "pesq_wb": "PESQ-WB", "stoi": "STOI", "range_ratio": "range"}
+COLUMNS = {
+    "kbps": "kbps",
+    "snr": "SNR dB",
+    "si_sdr": "SI-SDR dB",
+    "pesq_wb": "PESQ-WB",
+    "stoi": "STOI",
+    "range_ratio": "range",
+}
 
 
 def table(evaluated: dict) -> list[str]:

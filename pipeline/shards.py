@@ -30,9 +30,7 @@ class Shards:
         lines = (folder / INDEX).read_text(encoding="utf-8").splitlines()
         self.clips: list[dict] = [json.loads(line) for line in lines]
         mapped = {name: np.memmap(folder / name, "<i2", "r") for name in sorted({clip["shard"] for clip in self.clips})}
-        self._audio = [
-            mapped[clip["shard"]][clip["offset"] : clip["offset"] + clip["length"]] for clip in self.clips
-        ]
+        self._audio = [mapped[clip["shard"]][clip["offset"] : clip["offset"] + clip["length"]] for clip in self.clips]
         self._factors = [clip["scale"] / FULL_SCALE for clip in self.clips]
         self._ends = np.cumsum([clip["length"] for clip in self.clips])
 
@@ -51,7 +49,9 @@ class Shards:
         """
         crops = np.zeros((count, samples), np.float32)
         middles = random.integers(0, self._ends[-1], count)
-        for crop, middle, number in zip(crops, middles, np.searchsorted(self._ends, middles, side="right"), strict=True):
+        for crop, middle, number in zip(
+            crops, middles, np.searchsorted(self._ends, middles, side="right"), strict=True
+        ):
             audio = self._audio[number]
             inside = middle - (self._ends[number] - len(audio))
             start = min(max(inside - samples // 2, 0), max(len(audio) - samples, 0))

@@ -16,3 +16,5 @@ def run(main: Callable[[parameters.Params], None]) -> None:
         main(parameters.load())
     except (StageError, parameters.ParamsError) as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("interrupted; the same command goes on from what is finished")

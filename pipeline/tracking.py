@@ -1,25 +1,32 @@
 """W&B tracking that can never end a run: it lives in a process of its own.
 
 The stage writes rows into a pipe and never waits for an answer. Whatever W&B does on the other side (no key, no network, a
-server that hangs, a killed wandb-core), the stage goes on; at its end it waits at most FINISH_SECONDS, then ends the
-tracker with all its children. W&B is never the source of a metric: DVC's files are.
+server that hangs, a hung or killed wandb-core), the stage goes on. At its end the tracker has FINISH_SECONDS to write and
+upload the rest; then it ends itself and all its children, also when the stage was killed. W&B is never the source of a
+metric: DVC's files are.
 """
 
 import contextlib
 import json
 import os
-import signal
+import queue
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from select import PIPE_BUF
+
+import psutil
 
 from pipeline.params import Tracking
 
 INIT_SECONDS = 15
-FINISH_SECONDS = 25
+FINISH_SECONDS = 24
+GRACE_SECONDS = 3  # after which the stage ends a tracker that doesn't end itself
 FAILURES_ALLOWED = 3
-ATOMIC = 4096  # bytes that a pipe takes whole or not at all (PIPE_BUF on Linux)
+QUIET = {"WANDB_SILENT": "true", "WANDB_ERROR_REPORTING": "false"}  # its telemetry would wait for the server at exit
 DVC_VARIABLES = "DVC_EXP_NAME", "DVC_EXP_BASELINE_REV", "DVC_STAGE"
 
 
@@ -42,7 +49,7 @@ class Run:
         except OSError:  # it is gone
             self._failures = FAILURES_ALLOWED
         if self._failures >= FAILURES_ALLOWED:
-            print("W&B tracking stopped answering and is off for the rest of this run", flush=True)
+            _say("the tracker stopped answering; going on without tracking")
             self.finish(0)
 
     def finish(self, seconds: float) -> None:
@@ -55,54 +62,61 @@ class Run:
         try:
             process.wait(seconds)
         except subprocess.TimeoutExpired:
-            if seconds:
-                print(f"W&B did not finish within {seconds:g} s and was ended; the run itself is complete", flush=True)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)  # also a wandb-core left behind
-        process.wait()
+            _end_with_children(process.pid)
+            process.wait()
 
 
 @contextlib.contextmanager
 def start(settings: Tracking, config: dict, folder: Path) -> Iterator[Run]:
-    """Track a run in W&B as `tracking.wandb` says: online (else offline, else not at all), offline or off.
+    """Track a run in W&B as `tracking.wandb` says: online (else offline, else not at all), offline or disabled.
 
     Args:
         config: what decides the run, shown in W&B.
         folder: of this run, outside version control; W&B's files lie there, and its name groups continued runs.
     """
-    if settings.wandb == "off":
-        yield Run(None)
-        return
-    described = {variable.lower(): os.environ[variable] for variable in DVC_VARIABLES if variable in os.environ}
-    order = {
-        "mode": settings.wandb,
-        "project": settings.project,
-        "name": os.environ.get("DVC_EXP_NAME"),
-        "group": folder.name,
-        "folder": str(folder),
-        "config": {**config, **described},
-    }
-    (folder / "tracking.json").write_text(json.dumps(order), encoding="utf-8")
-    with (folder / "tracking.log").open("ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "pipeline.tracking", str(folder / "tracking.json")],
-            stdin=subprocess.PIPE,
-            stderr=log,
-            start_new_session=True,
-            env=os.environ | {"WANDB_SILENT": "true"},
-        )
-    os.set_blocking(process.stdin.fileno(), False)
+    process = None if settings.wandb == "disabled" else _launch(settings, config, folder)
     run = Run(process)
     try:
         yield run
     finally:
-        run.finish(FINISH_SECONDS)
+        run.finish(FINISH_SECONDS + GRACE_SECONDS)
+
+
+def _launch(settings: Tracking, config: dict, folder: Path) -> subprocess.Popen | None:
+    described = {variable.lower(): os.environ[variable] for variable in DVC_VARIABLES if variable in os.environ}
+    order = {
+        "mode": settings.wandb,
+        "init_seconds": INIT_SECONDS,
+        "finish_seconds": FINISH_SECONDS,
+        "run": {
+            "project": settings.project,
+            "name": os.environ.get("DVC_EXP_NAME"),
+            "group": folder.name,
+            "dir": str(folder),
+            "config": {**config, **described},
+        },
+    }
+    try:
+        (folder / "tracking.json").write_text(json.dumps(order), encoding="utf-8")
+        with (folder / "tracking.log").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "pipeline.tracking", str(folder / "tracking.json")],
+                stdin=subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C is the stage's, which then lets the tracker finish
+                env=os.environ | QUIET,
+            )
+    except OSError as error:
+        _say(f"the tracker cannot start ({error}); going on without tracking")
+        return None
+    os.set_blocking(process.stdin.fileno(), False)
+    return process
 
 
 def _parts(row: dict) -> Iterator[bytes]:
-    """A row as lines short enough for the pipe to take whole."""
-    line = json.dumps(row).encode() + b"\n"
-    if len(line) <= ATOMIC or len(row) <= 2:
+    """A row as lines short enough for the pipe to take whole or not at all."""
+    line = json.dumps(row, default=float).encode() + b"\n"
+    if len(line) <= PIPE_BUF or len(row) <= 2:
         yield line
         return
     step, *values = row.items()
@@ -111,43 +125,81 @@ def _parts(row: dict) -> Iterator[bytes]:
     yield from _parts(dict([step, *values[half:]]))
 
 
+def _end_with_children(process_id: int) -> None:
+    """Kill a process and what it started; wandb-core is in a session of its own, so its process group won't do."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process = psutil.Process(process_id)
+        for member in [*process.children(recursive=True), process]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                member.kill()
+
+
 def track(order: dict) -> None:
     """The tracker's side: open W&B and pass on rows from standard input until it ends."""
+    rows: queue.SimpleQueue[dict | None] = queue.SimpleQueue()
+    threading.Thread(target=_read, args=(rows, order), daemon=True).start()
     run = _open(order)
     failures = 0
-    for line in sys.stdin:
-        row = json.loads(line)
-        if run is None or failures >= FAILURES_ALLOWED:
-            continue  # keep reading: a full pipe would look like a fault to the stage
+    for row in iter(rows.get, None):
+        if run is None:
+            continue
         try:
             run.log(row, step=row.pop("step"))
         except Exception as error:  # W&B raises whatever its transport raises
             failures += 1
-            print(f"W&B: row not logged ({error})", file=sys.stderr)
-    if run is not None and failures < FAILURES_ALLOWED:
+            if failures == FAILURES_ALLOWED:
+                _say(f"rows cannot be logged ({_reason(error)}); going on without tracking")
+                run = None
+    if run is None:
+        return
+    try:
         run.finish()
-        if run.offline:
-            print(f"W&B: offline run in {run.dir}; `wandb sync` on it uploads it", file=sys.stderr)
+    except Exception as error:
+        _say(f"the run was not finished ({_reason(error)}); what was written lies in {order['run']['dir']}/wandb")
+        return
+    stored = Path(run.dir).parent
+    _say(f"offline run; upload it with: wandb sync {stored}" if run.offline else run.url)
+
+
+def _read(rows: queue.SimpleQueue, order: dict) -> None:
+    """Take rows off the pipe even while W&B hangs; once the stage has closed it or died, start the clock."""
+    with contextlib.suppress(ValueError):  # half a line of a stage that was killed
+        for line in sys.stdin:
+            rows.put(json.loads(line))
+    rows.put(None)
+    time.sleep(order["finish_seconds"])
+    try:
+        _say(
+            f"not finished after {order['finish_seconds']} s, so it was ended; the run itself is not affected. "
+            f"What was written lies in {order['run']['dir']}/wandb"
+        )
+    finally:
+        _end_with_children(os.getpid())
 
 
 def _open(order: dict):
     try:
         import wandb
     except ImportError:
-        print("W&B is not installed; tracking is off", flush=True)
+        _say("not installed; going on without tracking")
         return None
     for mode in ("online", "offline") if order["mode"] == "online" else ("offline",):
         try:
-            settings = wandb.Settings(init_timeout=INIT_SECONDS, console="off", silent=True)
-            fixed = {key: order[key] for key in ("project", "name", "group", "config")}
-            return wandb.init(mode=mode, dir=order["folder"], settings=settings, **fixed)
+            settings = wandb.Settings(init_timeout=order["init_seconds"], console="off", silent=True)
+            return wandb.init(mode=mode, settings=settings, **order["run"])
         except Exception as error:  # UsageError, CommError, and what a broken installation may raise
             after = "offline" if mode == "online" else "without tracking"
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            print(f"W&B cannot start {mode} ({reason}); going on {after}", flush=True)
+            _say(f"cannot start {mode} ({_reason(error)}); going on {after}")
     return None
 
 
+def _say(message: str) -> None:
+    print(f"W&B: {message}", flush=True)
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).splitlines() or [""])[0] or type(error).__name__
+
+
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the stage's; it ends the tracker
     track(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))

@@ -5,6 +5,7 @@ the bit, also when it was killed and continued. `TELUCODEC_FRESH=1 dvc repro -f 
 """
 
 import math
+import os
 import sys
 import time
 
@@ -27,6 +28,7 @@ FIT_FRAMES_PER_CODEWORD = 20  # latents for the k-means start
 
 
 def main(params: Params) -> None:
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS is not deterministic
     torch.set_num_threads(params.train.threads)
     torch.set_flush_denormal(True)
     torch.use_deterministic_algorithms(True, warn_only=True)
@@ -52,7 +54,10 @@ class Run:
         self.model = TokenCodec(token_config(params)).to(self.device)
         self.loss = CodecLoss(LossConfig(**params.loss.model_dump())).to(self.device)
         self.optimizer = torch.optim.AdamW(
-            self.model.parameters(), self.settings.learning_rate, betas=(0.8, 0.99), weight_decay=self.settings.weight_decay
+            self.model.parameters(),
+            self.settings.learning_rate,
+            betas=(0.8, 0.99),
+            weight_decay=self.settings.weight_decay,
         )
         self.history: list[dict[str, float]] = []  # a row an epoch; row 0 is the state before the first step
         self.speed: list[dict[str, float]] = []  # apart from history, so that history is reproducible

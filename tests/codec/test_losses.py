@@ -60,6 +60,8 @@ def test_stft_stays_float32_only_when_asked(audio):
         config = replace(ONLY_MSE, mse_weight=0, perceptual_weight=1, stft_dtype=dtype)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             values[dtype] = CodecLoss(config)(audio, audio * 0.9, torch.zeros(()))["perceptual"]
-    exact = CodecLoss(replace(ONLY_MSE, mse_weight=0, perceptual_weight=1))(audio, audio * 0.9, torch.zeros(()))["perceptual"]
+    exact = CodecLoss(replace(ONLY_MSE, mse_weight=0, perceptual_weight=1))(audio, audio * 0.9, torch.zeros(()))[
+        "perceptual"
+    ]
     assert float(values["float32"]) == float(exact)
     assert float(values["autocast"]) != float(exact)

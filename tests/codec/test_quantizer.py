@@ -93,7 +93,9 @@ def test_without_residual_detach_the_deeper_levels_give_no_gradient(points):
     latents = points[None, :50].clone().requires_grad_()
     first = latents - one_level.decode(one_level.encode(latents.detach(), 1))
     (first.square().mean() / SMALL.levels).backward()
-    assert commitment_gradient(points, detach_residual=False) == pytest.approx(float(latents.grad.abs().sum()), rel=1e-4)
+    assert commitment_gradient(points, detach_residual=False) == pytest.approx(
+        float(latents.grad.abs().sum()), rel=1e-4
+    )
 
 
 def test_loss_clamp_stops_the_gradient_above_it(points):

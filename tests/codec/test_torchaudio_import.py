@@ -33,7 +33,9 @@ def test_an_extension_that_needs_cuda_is_done_without():
     assert done.stdout.startswith("<function resample"), done.stderr
 
 
-@pytest.mark.parametrize("error", ["ModuleNotFoundError('No module named torchaudio')", "ImportError('built for torch 1')"])
+@pytest.mark.parametrize(
+    "error", ["ModuleNotFoundError('No module named torchaudio')", "ImportError('built for torch 1')"]
+)
 def test_without_torchaudio_there_is_an_import_error(error):
     done = run(STAND_INS.format(refused="torchaudio", error=error) + "import_torchaudio()")
-    assert done.returncode != 0 and "ImportError" in done.stderr or "ModuleNotFoundError" in done.stderr
+    assert (done.returncode != 0 and "ImportError" in done.stderr) or "ModuleNotFoundError" in done.stderr

@@ -28,7 +28,7 @@ SMALL = {
     "train.batch": 4,
     "train.warmup_steps": 2,
     "evaluate.levels": [1, 4],
-    "tracking.wandb": "off",
+    "tracking.wandb": "disabled",
 }
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipeline import discover, files
+from pipeline import audio, discover, files
 from pipeline.discover import speaker
 from pipeline.stage import StageError
 
@@ -68,7 +68,7 @@ def test_every_kind_of_file_is_judged_and_none_stops_the_run(workspace, change, 
     }
     stereo = found["sub/తెలుగు/ఖేచర_.wav"]
     assert (stereo["rate"], stereo["channels"], stereo["frames"]) == (44100, 2, 16000)
-    assert found["8k.WAV" if "8k.WAV" in found else "sub/8k.WAV"]["seconds"] == pytest.approx(1.0)
+    assert found["sub/8k.WAV"]["seconds"] == pytest.approx(1.0)
     assert found["float.wav"]["peak"] == pytest.approx(0.45, abs=0.01)
     report = files.REJECTED.read_text(encoding="utf-8")
     assert all(path in report for path, row in found.items() if row["status"] == "rejected")
@@ -78,10 +78,76 @@ def test_every_kind_of_file_is_judged_and_none_stops_the_run(workspace, change, 
     assert metrics["hours"] * 3600 == pytest.approx(sum(found[path]["seconds"] for path in accepted), rel=1e-4)
 
 
+def test_clipping_of_8_bit_audio_is_seen(workspace, change, corpus, spoken):
+    soundfile.write(corpus / "loud.wav", np.clip(20 * spoken(1.0), None, 1), 16000, subtype="PCM_U8")
+    assert run(workspace, change, data__root=str(corpus))["loud.wav"]["reason"] == "clipped"
+
+
+def test_what_is_silent_as_mono_is_silent(workspace, change, corpus, spoken):
+    voice = spoken(1.0)
+    soundfile.write(corpus / "cancelled.wav", np.stack([voice, -voice], 1), 16000)
+    soundfile.write(corpus / "offset.wav", np.full(16000, 0.2), 16000)
+    found = run(workspace, change, data__root=str(corpus))
+    assert found["cancelled.wav"]["reason"] == found["offset.wav"]["reason"] == "silent"
+
+
+def test_a_file_that_may_not_be_read_is_rejected(workspace, change, corpus, monkeypatch):
+    closed = corpus / "speaker3" / "1.wav"
+    closed.chmod(0)
+    if os.access(closed, os.R_OK):  # root may read everything
+        opened = type(closed).open
+
+        def refuse(path, *arguments, **options):
+            if path == closed:
+                raise PermissionError(13, "Permission denied")
+            return opened(path, *arguments, **options)
+
+        monkeypatch.setattr(type(closed), "open", refuse)
+    row = run(workspace, change, data__root=str(corpus))["speaker3/1.wav"]
+    assert (row["reason"], row["detail"]) == ("unreadable", "Permission denied")
+
+
+def test_a_folder_that_may_not_be_listed_stops_the_run(workspace, change, corpus, monkeypatch):
+    scandir = os.scandir
+
+    def refuse(place):
+        if str(place).endswith("speaker3"):
+            raise PermissionError(13, "Permission denied", str(place))
+        return scandir(place)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(StageError, match="speaker3: Permission denied"):
+        run(workspace, change, data__root=str(corpus))
+
+
+def test_a_name_that_is_not_utf8_is_rejected_and_shown(workspace, change, corpus):
+    name = os.path.join(os.fsencode(corpus), b"caf\xe9.wav")
+    try:
+        os.rename(corpus / "speaker3" / "1.wav", name)
+    except OSError:  # some file systems refuse such names, so that none can be met there
+        return
+    row = run(workspace, change, data__root=str(corpus))["caf\\xe9.wav"]
+    assert row["reason"] == "name_not_utf8"
+    assert "caf\\xe9.wav" in files.REJECTED.read_text(encoding="utf-8")
+
+
+def test_links_lead_to_recordings_but_not_in_circles(workspace, change, corpus, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    (corpus / "speaker9").rename(elsewhere)
+    (corpus / "speaker9").symlink_to(elsewhere, target_is_directory=True)
+    (corpus / "a_first_speaker").symlink_to(corpus / "speaker1", target_is_directory=True)
+    (corpus / "speaker2" / "up").symlink_to(corpus, target_is_directory=True)
+    (corpus / "self.wav").symlink_to("self.wav")
+    found = run(workspace, change, data__root=str(corpus))
+    assert {path for path, row in found.items() if row["status"] == "rejected"} == {"self.wav"}
+    assert set(found) - {"self.wav"} == {f"speaker{speaker}/{take}.wav" for speaker in range(10) for take in range(3)}
+
+
 def test_too_many_rejected_stop_the_run_with_the_list(workspace, change, oddities):
     with pytest.raises(StageError) as refused:
         run(workspace, change, data__root=str(oddities), data__max_rejected_fraction=0.2)
     message = str(refused.value)
+    assert str(files.REJECTED) in message
     assert "10 of 15" in message and "silent.wav: silent" in message and "max_rejected_fraction" in message
     assert files.REJECTED.exists()
 
@@ -98,6 +164,43 @@ def test_a_second_look_opens_only_what_changed(workspace, change, corpus, monkey
     second = run(workspace, change)
     assert opened == ["1.wav"]
     assert second["speaker3/1.wav"]["sha256"] != first["speaker3/1.wav"]["sha256"]
+
+
+def test_a_fault_is_looked_at_again(workspace, change, corpus, monkeypatch):
+    def no_ffmpeg(path):
+        if path.name == "0.wav":
+            raise audio.AudioError("needs_ffmpeg", "not installed")
+        return audio.read(path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(discover, "read", no_ffmpeg)
+        found = run(workspace, change, data__root=str(corpus), data__max_rejected_fraction=0.5)
+    assert sum(row["reason"] == "needs_ffmpeg" for row in found.values()) == 10
+    assert all(row["status"] == "ok" for row in run(workspace, change).values())
+
+
+def test_an_interrupted_look_goes_on_where_it_was(workspace, change, corpus, monkeypatch):
+    opened = []
+
+    def read(path):
+        if len(opened) == 12:
+            raise KeyboardInterrupt
+        opened.append(path)
+        return audio.read(path)
+
+    monkeypatch.setattr(discover, "read", read)
+    with pytest.raises(KeyboardInterrupt):
+        run(workspace, change, data__root=str(corpus))
+    monkeypatch.setattr(discover, "read", lambda path: opened.append(path) or audio.read(path))
+    run(workspace, change)
+    assert len(opened) == len(set(opened)) == 30
+
+
+def test_a_damaged_memory_is_forgotten(workspace, change, corpus):
+    first = run(workspace, change, data__root=str(corpus))
+    for content in ("", "[]", "{}", '{"version": 1'):
+        (files.work_folder("discover") / "measured.json").write_text(content)
+        assert run(workspace, change) == first
 
 
 def test_thresholds_apply_to_remembered_files_too(workspace, change, corpus):

@@ -21,7 +21,9 @@ def trained(tmp_path_factory, spoken):
     for speaker in range(10):
         (folder / "recordings" / f"speaker{speaker}").mkdir(parents=True)
         for take in range(2):
-            soundfile.write(folder / "recordings" / f"speaker{speaker}" / f"{take}.wav", spoken(1.5, 9 * speaker + take), 16000)
+            soundfile.write(
+                folder / "recordings" / f"speaker{speaker}" / f"{take}.wav", spoken(1.5, 9 * speaker + take), 16000
+            )
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.delenv("DVC_ROOT", raising=False)
@@ -67,9 +69,12 @@ def test_the_clip_table_agrees_with_the_codec(here):
 
 
 def test_undefined_measures_are_left_out_of_means():
-    rows = [{"clip": "a", "levels": 8, "snr": 4.0, "pesq_wb": float("nan")}, {"clip": "b", "levels": 8, "snr": 6.0, "pesq_wb": 2.0}]
-    assert evaluate.summarise(rows, [8]) == {"codebooks_8": {"snr": 5.0, "pesq_wb": 2.0}}
-    assert evaluate.summarise(rows[:1], [8]) == {"codebooks_8": {"snr": 4.0}}
+    rows = [
+        {"clip": "a", "levels": 8, "snr": 4.0, "pesq_wb": float("nan")},
+        {"clip": "b", "levels": 8, "snr": 6.0, "pesq_wb": 2.0},
+    ]
+    assert evaluate.summarise(rows, [8]) == {"codebooks_8": {"snr": 5.0, "pesq_wb": 2.0, "pesq_wb_clips": 1}}
+    assert evaluate.summarise(rows[:1], [8]) == {"codebooks_8": {"snr": 4.0, "pesq_wb_clips": 0}}
 
 
 def test_evaluation_is_repeatable_to_the_bit(here):

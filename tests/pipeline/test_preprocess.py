@@ -1,14 +1,15 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 
+import hypothesis
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline import discover, files, params, preprocess
@@ -19,7 +20,9 @@ SPLITS = "train", "validation", "test"
 
 
 def prepared(workspace, change, corpus, **changes):
-    settings = change(workspace, {"data.root": str(corpus), **{key.replace("__", "."): v for key, v in changes.items()}})
+    settings = change(
+        workspace, {"data.root": str(corpus), **{key.replace("__", "."): v for key, v in changes.items()}}
+    )
     discover.main(settings)
     preprocess.main(settings)
     return {split: Shards(files.SHARDS / split) for split in SPLITS}
@@ -51,7 +54,7 @@ def test_resampling_keeps_what_is_below_the_lower_nyquist(workspace, change, cor
     tone = 0.4 * np.sin(2 * np.pi * 1000 * time_axis)
     soundfile.write(corpus / "speaker0" / "tone.wav", np.stack([tone] * channels, 1), rate)
     splits = prepared(workspace, change, corpus)
-    (shards, number), = [
+    ((shards, number),) = [
         (shards, number)
         for shards in splits.values()
         for number, clip in enumerate(shards.clips)
@@ -87,7 +90,7 @@ def test_normalisation(workspace, change, corpus, spoken, how, peak, gain):
         for number, clip in enumerate(shards.clips)
         if clip["source"] == "speaker0/loud.wav"
     ]
-    (audio, record), = found
+    ((audio, record),) = found
     assert np.abs(audio).max() == pytest.approx(peak, rel=1e-3)
     assert record["gain"] == pytest.approx(gain, rel=1e-3)
     wanted = np.clip(loud, -1, 1) if how == "clip" else loud
@@ -105,32 +108,82 @@ def test_byte_identical_for_any_number_of_processes(workspace, change, corpus, m
     assert len([name for name in contents[0] if name.endswith(".pcm")]) > 5
 
 
-def test_a_killed_run_goes_on_and_ends_the_same(workspace, change, corpus, spoken):
-    for speaker in range(10):  # enough work to be killed in the middle of
-        for take in range(6):
-            soundfile.write(corpus / f"speaker{speaker}" / f"more{take}.wav", spoken(4, speaker * 9 + take, 48000), 48000)
-    settings = change(workspace, {"data.root": str(corpus)})
-    discover.main(settings)
-    command = [
-        sys.executable, "-c",
-        "from pipeline import params, preprocess; preprocess.SHARD_SECONDS = 4; preprocess.main(params.load())",
-    ]
-    killed = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
-    work = workspace / ".work" / "preprocess"
+SMALL_SHARDS = """
+from pipeline import preprocess, stage
+
+if __name__ == "__main__":
+    preprocess.SHARD_SECONDS = 4
+    stage.run(preprocess.main)
+"""
+# What a full disk does to a program, without filling one: no file may grow beyond 20 kB.
+FULL_DISK = """
+import resource, runpy
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+runpy.run_path("small_shards.py", run_name="__main__")
+"""
+
+
+@pytest.fixture
+def long_work(workspace, change, corpus, spoken):
+    """Enough recordings to be killed in the middle of, discovered; the command that preprocesses them."""
+    loud = spoken(4, 0, 48000)
+    for speaker in range(10):
+        for take in range(12):
+            audio = loud * (1 - (12 * speaker + take) / 200)
+            soundfile.write(corpus / f"speaker{speaker}" / f"more{take}.wav", audio, 48000)
+    discover.main(change(workspace, {"data.root": str(corpus)}))
+    (workspace / "small_shards.py").write_text(SMALL_SHARDS)
+    return [sys.executable, "small_shards.py"]
+
+
+def finished_shards(workspace):
+    """Inode of every finished shard in the work folder, by split and name."""
+    marks = (workspace / ".work" / "preprocess").rglob("*.pcm.jsonl")
+    return {f"{mark.parent.name}/{mark.stem}": mark.with_suffix("").stat().st_ino for mark in marks}
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_run_leaves_no_process_goes_on_and_ends_the_same(workspace, long_work, how):
+    killed = subprocess.Popen(long_work, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
-    while len(list(work.rglob("*.jsonl"))) < 3 and time.monotonic() < deadline:
+    while len(finished_shards(workspace)) < 3 and time.monotonic() < deadline:
         time.sleep(0.01)
-    os.killpg(killed.pid, signal.SIGKILL)
-    killed.wait()
-    finished = {path: path.stat().st_mtime_ns for path in work.rglob("*.jsonl")}
-    assert finished and not files.SHARDS.exists()
-    made = {path.name: 0 for path in finished}
-    subprocess.run(command, check=True, timeout=120, stderr=subprocess.DEVNULL)
+    killed.send_signal(how)  # to the stage alone: its workers must notice
+    killed.communicate(timeout=30)  # returns when the last process that can write to the pipe has ended
+    before = finished_shards(workspace)
+    assert before and not files.SHARDS.exists()
+    subprocess.run(long_work, check=True, timeout=120, stderr=subprocess.DEVNULL)
     resumed = content()
-    assert not list(work.rglob("*.pcm")) and made
-    subprocess.run(command, check=True, timeout=120, stderr=subprocess.DEVNULL)
+    assert len(before) < len([name for name in resumed if name.endswith(".pcm")])
+    assert before == {name: (files.SHARDS / name).stat().st_ino for name in before}
+    assert not finished_shards(workspace)
+    shutil.rmtree(files.SHARDS)
+    subprocess.run(long_work, check=True, timeout=120, stderr=subprocess.DEVNULL)
     assert content() == resumed
-    assert sum(len(Shards(files.SHARDS / split)) for split in SPLITS) == 90
+    assert sum(len(Shards(files.SHARDS / split)) for split in SPLITS) == 150
+
+
+def test_a_full_disk_is_said_in_a_sentence_and_nothing_is_half_written(workspace, long_work):
+    limited = [sys.executable, "-c", FULL_DISK]
+    done = subprocess.run(limited, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert "cannot write the shards" in done.stderr and "Traceback" not in done.stderr
+    assert not files.SHARDS.exists() and not list(workspace.rglob("*.pcm"))
+
+
+def test_runs_at_the_same_time_wait_for_each_other(workspace, long_work, tmp_path_factory, monkeypatch):
+    """As two experiments do: workspaces of their own, one work folder."""
+    monkeypatch.setenv("DVC_ROOT", str(workspace))
+    other = tmp_path_factory.mktemp("experiment")
+    shutil.copytree(workspace / "data", other / "data")
+    shutil.copy(workspace / "small_shards.py", other)
+    shutil.copy(workspace / "params.yaml", other)
+    running = [subprocess.Popen(long_work, cwd=folder, stderr=subprocess.DEVNULL) for folder in (workspace, other)]
+    assert [run.wait(timeout=120) for run in running] == [0, 0]
+    here = content()
+    monkeypatch.chdir(other)
+    assert content() == here
 
 
 def test_finished_shards_are_not_made_again(workspace, change, corpus, monkeypatch):
@@ -181,21 +234,41 @@ def test_splitting_by_recording_helps_a_corpus_of_one_speaker(workspace, change,
     assert all(map(len, splits.values()))
 
 
-@given(units=st.sets(st.text(min_size=1), min_size=1), seed=st.integers(0, 99))
-def test_a_units_split_depends_on_nothing_but_itself(units, seed):
-    settings = params.Preprocess(
-        sample_rate=16000, normalize="clip", clip_seconds=10.0, validation_fraction=0.2, test_fraction=0.2,
-        split_by="speaker", split_seed=seed,
-    )
-    alone = {unit: preprocess.split_of(unit, settings) for unit in units}
-    assert set(alone.values()) <= set(SPLITS)
-    assert all(preprocess.split_of(unit, settings) == split for unit, split in alone.items())
+@hypothesis.settings(
+    suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture], deadline=None, max_examples=50
+)
+@hypothesis.given(added=st.sets(st.text("abcdeకతమ/ _", min_size=1), max_size=20), seed=st.integers(0, 9))
+@pytest.mark.parametrize("split_by", ["speaker", "recording"])
+def test_adding_recordings_moves_no_old_one(workspace, change, added, seed, split_by):
+    plan_of = change(workspace, {"preprocess.split_seed": seed, "preprocess.split_by": split_by})
+    old = [("data", f"old {speaker}", f"old {speaker}/{take}.wav") for speaker in range(60) for take in range(2)]
+    new = [("data", speaker, f"{speaker}/{take}.wav") for speaker in added for take in range(3)]
+
+    def planned(rows):
+        described = {"status": "ok", "frames": 40000, "rate": 16000, "sha256": ""}
+        lines = [
+            json.dumps({"set": kind, "speaker": name, "path": path, **described}) for kind, name, path in sorted(rows)
+        ]
+        files.write_text(files.MANIFEST, "\n".join(lines))
+        sources = [(shard.split, source.row) for shard in preprocess.make_plan(plan_of) for source in shard.sources]
+        return {row["path"]: split for split, row in sources}, {(row["speaker"], split) for split, row in sources}
+
+    (before, _), (after, sides) = planned(old), planned(old + new)
+    assert before == {path: after[path] for path in before}
+    assert len(after) == len(old + new)
+    if split_by == "speaker":
+        assert len(sides) == 60 + len(added)  # each on one side only
 
 
 def test_shares_of_the_splits():
     settings = params.Preprocess(
-        sample_rate=16000, normalize="clip", clip_seconds=10.0, validation_fraction=0.2, test_fraction=0.1,
-        split_by="speaker", split_seed=0,
+        sample_rate=16000,
+        normalize="clip",
+        clip_seconds=10.0,
+        validation_fraction=0.2,
+        test_fraction=0.1,
+        split_by="speaker",
+        split_seed=0,
     )
     splits = [preprocess.split_of(f"speaker {number}", settings) for number in range(5000)]
     assert splits.count("test") / 5000 == pytest.approx(0.1, abs=0.02)

@@ -15,7 +15,9 @@ def shards(tmp_path):
             shard, offset = "00001.pcm", 0
         with (tmp_path / shard).open("ab") as file:
             file.write((1000 * number + np.arange(length)).astype("<i2").tobytes())
-        clips.append({"clip": str(number), "shard": shard, "offset": offset, "length": length, "scale": 32767.0, "gain": 1.0})
+        clips.append(
+            {"clip": str(number), "shard": shard, "offset": offset, "length": length, "scale": 32767.0, "gain": 1.0}
+        )
         offset += length
     (tmp_path / "index.jsonl").write_text("".join(json.dumps(clip) + "\n" for clip in clips))
     return Shards(tmp_path)
