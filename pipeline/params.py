@@ -101,7 +101,6 @@ class Quantizer(Section):
     loss_clamp: Positive | None
     detach_residual: bool
     dead_code_share: float = Field(ge=0, lt=1)
-    adaptive: bool
     dropout: Fraction
     beam: int = Field(ge=1, le=64)
 

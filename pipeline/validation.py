@@ -26,7 +26,7 @@ def validate(model: TokenCodec, loss: CodecLoss, shards: Shards, device: torch.d
 
 def _measure(model: TokenCodec, loss: CodecLoss, audio: Tensor) -> dict[str, float]:
     quantized = model.quantizer(model.latents(audio))
-    prefixes = torch.cat(model.quantizer.decode_prefixes(quantized.codes))
+    prefixes = model.quantizer.decode_prefixes(quantized.codes).flatten(0, 1)
     outputs = model.synthesize(prefixes, audio.shape[1])
     row = {f"snr_{levels}": float(_snr(audio[0], output)) for levels, output in enumerate(outputs, 1)}
     output = outputs[-1:]

@@ -165,7 +165,7 @@ def test_collapsed_codebooks_end_the_run_with_a_word(ready, change):
         {"quantizer.ema_target": "quantized"},
         {"quantizer.commitment": "codebook"},
         {"quantizer.detach_residual": False},
-        {"quantizer.adaptive": False, "quantizer.beam": 1},
+        {"quantizer.dead_code_share": 0.5},
     ],
     ids=lambda faulty: ",".join(faulty),
 )
