@@ -13,6 +13,8 @@ import soundfile
 from pipeline.sample import VOICES
 from tests.pipeline.conftest import ROOT, SMALL, change_params
 
+# What dvc.yaml's plots name: eight codebooks. And the shares for which sample.VOICES fill all splits.
+DEFAULT_SHAPE = {"quantizer.levels": 8, "preprocess.validation_fraction": 0.12, "preprocess.test_fraction": 0.12}
 STAGES = "sample", "discover", "preprocess", "train", "evaluate", "export"
 
 
@@ -25,7 +27,7 @@ class Repository:
             shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         for name in ("params.yaml", "dvc.yaml", ".gitignore", ".dvcignore"):
             shutil.copy(ROOT / name, folder / name)
-        change_params(folder, {**SMALL, "preprocess.validation_fraction": 0.12, "preprocess.test_fraction": 0.12})
+        change_params(folder, {**SMALL, **DEFAULT_SHAPE})
         environment = {
             name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "GIT_", "PYTHONPATH"))
         }
@@ -53,8 +55,14 @@ class Repository:
         self.run("git", "add", "-A")
         self.run("git", "commit", "-qm", message)
 
-    def metrics(self, stage: str) -> dict:
-        return json.loads((self.folder / "metrics" / f"{stage}.json").read_text())
+    def metrics(self, stage: str, experiment: str | None = None) -> dict:
+        """Metrics in the workspace, or of a named experiment."""
+        path = f"metrics/{stage}.json"
+        if experiment is None:
+            return json.loads((self.folder / path).read_text())
+        refs = self.run("git", "for-each-ref", "--format=%(refname)", "refs/exps").split()
+        (ref,) = [ref for ref in refs if ref.endswith(f"/{experiment}")]
+        return json.loads(self.run("git", "show", f"{ref}:{path}"))
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +100,7 @@ def test_an_experiment_is_a_diff_of_parameters_and_metrics(repository):
     output = repository.dvc("exp", "run", "--temp", "-S", "loss.mse_weight=0.25", "-n", "quarter-mse")
     assert "Running stage 'train'" in output and "Running stage 'preprocess'" not in output
     changed = json.loads(repository.dvc("params", "diff", "HEAD", "quarter-mse", "--json"))
-    assert changed == {"params.yaml": {"loss.mse_weight": {"old": 0.5, "new": 0.25}}}
+    assert changed == {"params.yaml": {"loss.mse_weight": {"old": 0.5, "new": 0.25, "diff": -0.25}}}
     metrics = json.loads(repository.dvc("metrics", "diff", "HEAD", "quarter-mse", "--json"))
     assert "codebooks_4.snr" in metrics["metrics/evaluate.json"]
     shown = repository.dvc("exp", "show", "--no-pager", "--csv")
@@ -123,10 +131,9 @@ def test_another_corpus_is_one_parameter_also_by_a_relative_path_that_leaves_the
     ]
     name = f"other-{len(way)}"
     repository.dvc("exp", "run", *way, *overrides, "-n", name)
-    read = lambda path: repository.run("git", "show", f"{name}:{path}")  # noqa: E731
-    found = json.loads(read("metrics/discover.json"))
+    found = repository.metrics("discover", name)
     assert found["data"]["clips"] == 14 and found["data"]["rejected"]["duplicate"] == 2
-    assert json.loads(read("metrics/evaluate.json"))["clips"] == 2
+    assert repository.metrics("evaluate", name)["clips"] == 2
     repository.run("git", "checkout", "-q", ".")
     repository.dvc("checkout")
 
