@@ -8,6 +8,17 @@ from torch.nn import functional
 
 from codec.precision import full_float32
 
+SAMPLE_BITS, BASIS_BITS = 18, 20  # grids of samples (and coefficients) and of the basis in `ExactMDCT`
+
+
+def mdct_basis(hop: int) -> Tensor:
+    """Windowed cosines [hop, 2 * hop], float64."""
+    sample = torch.arange(2 * hop, dtype=torch.float64)
+    frequency = torch.arange(hop, dtype=torch.float64)[:, None]
+    window = torch.sin(math.pi * (sample + 0.5) / (2 * hop))
+    phase = math.pi / hop * (sample + 0.5 + hop / 2) * (frequency + 0.5)
+    return window * math.sqrt(2 / hop) * torch.cos(phase)
+
 
 class MDCT(nn.Module):
     """Orthonormal MDCT with a sine window of `2 * hop` samples.
@@ -23,12 +34,7 @@ class MDCT(nn.Module):
     def __init__(self, hop: int):
         super().__init__()
         self.hop = hop
-        sample = torch.arange(2 * hop, dtype=torch.float64)
-        frequency = torch.arange(hop, dtype=torch.float64)[:, None]
-        window = torch.sin(math.pi * (sample + 0.5) / (2 * hop))
-        phase = math.pi / hop * (sample + 0.5 + hop / 2) * (frequency + 0.5)
-        basis = window * math.sqrt(2 / hop) * torch.cos(phase)
-        self.register_buffer("basis", basis.float(), persistent=False)
+        self.register_buffer("basis", mdct_basis(hop).float(), persistent=False)
 
     def frames(self, samples: int) -> int:
         """The number of frames of a signal of `samples` samples."""
@@ -48,3 +54,40 @@ class MDCT(nn.Module):
             windowed = coefficients.float() @ self.basis
             blocks = windowed[:, :-1, self.hop :] + windowed[:, 1:, : self.hop]
             return blocks.reshape(coefficients.shape[0], -1)[:, :samples]
+
+
+class ExactMDCT:
+    """The MDCT of `MDCT`, frame by frame and the same to the last bit on every machine, in float64.
+
+    Samples and coefficients are rounded to multiples of 2^-18 and the basis to multiples of 2^-20, so that every product
+    and sum is exact, in any order, for magnitudes up to 64.
+    """
+
+    def __init__(self, hop: int):
+        self.hop = hop
+        self._basis = _on_grid(mdct_basis(hop), BASIS_BITS)
+
+    def analyse(self, before: Tensor, audio: Tensor) -> tuple[Tensor, Tensor]:
+        """Frames [frames, hop] of whole hops of audio [frames * hop], which follow the samples `before` [hop].
+
+        Returns the frames and the last hop, which comes before the next ones.
+        """
+        blocks = _on_grid(torch.cat([before, audio.double()]), SAMPLE_BITS).view(-1, self.hop)
+        return torch.cat([blocks[:-1], blocks[1:]], dim=1) @ self._basis.t(), blocks[-1]
+
+    def synthesise(self, overlap: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """Audio [frames * hop] of frames [frames, hop], to whose first hop `overlap` [hop] is added.
+
+        It lies one hop before the frames' end. Returns the audio and the overlap with the next frames.
+        """
+        windowed = _on_grid(frames, SAMPLE_BITS) @ self._basis
+        waiting = torch.cat([overlap[None], windowed[:, self.hop :]])
+        return (windowed[:, : self.hop] + waiting[:-1]).flatten(), waiting[-1]
+
+    def silence(self) -> Tensor:
+        """What comes before the first sample, for either direction: [hop] zeros."""
+        return torch.zeros(self.hop, dtype=torch.float64)
+
+
+def _on_grid(x: Tensor, bits: int) -> Tensor:
+    return (x.double() * 2.0**bits).round() * 2.0**-bits

@@ -9,10 +9,9 @@ from pathlib import Path
 import torch
 
 from pipeline import files
-from pipeline.params import Params
 from pipeline.stage import StageError
 
-FORMAT = 1  # raise when a checkpoint of older code must not be continued
+FORMAT = 2  # raise when a checkpoint of older code must not be continued
 
 
 class Checkpoints:
@@ -24,8 +23,8 @@ class Checkpoints:
         StageError: another process is training this very run.
     """
 
-    def __init__(self, params: Params, data: list[Path]):
-        self.folder = files.work_folder(f"train/{_run_key(params, data)}")
+    def __init__(self, model: str, decides: dict, data: list[Path]):
+        self.folder = files.work_folder(f"train/{_run_key(model, decides, data)}")
         self._path = self.folder / "checkpoint.pt"
         self._lock = (self.folder / "lock").open("w")
         try:
@@ -48,10 +47,10 @@ class Checkpoints:
             torch.save(state, temporary)
 
 
-def _run_key(params: Params, data: list[Path]) -> str:
-    decides = params.model_dump(include={"preprocess", "model", "quantizer", "loss", "train"})
-    digest = hashlib.sha256(json.dumps([FORMAT, decides, torch.__version__], sort_keys=True).encode())
-    code = [*sorted(Path(__file__).parent.parent.glob("codec/*.py")), Path(__file__).with_name("train.py")]
+def _run_key(model: str, decides: dict, data: list[Path]) -> str:
+    digest = hashlib.sha256(json.dumps([FORMAT, model, decides, torch.__version__], sort_keys=True).encode())
+    here = Path(__file__).parent
+    code = [*sorted((here.parent / "codec" / model).glob("*.py")), here / "train.py", here / f"{model}_task.py"]
     for path in data + code:
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]

@@ -1,4 +1,7 @@
-"""Stage `evaluate`: encode, decode and measure every clip of the test split at several numbers of codebooks."""
+"""Stage `evaluate`: code every clip of the test split at several rates, as files, and measure what comes out.
+
+`python -m pipeline.evaluate tokens` or `... waveform`. Rates are those of the files, header and checksums and all.
+"""
 
 import math
 import sys
@@ -8,82 +11,87 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from codec import codec
 from codec.metrics import measure
-from codec.tokens import TokenCodec
 from pipeline import files, stage
-from pipeline.params import Params
+from pipeline.params import Evaluate, Params
 from pipeline.shards import Shards
 from pipeline.workers import workers
 
+DESCRIBED = ("clip", "source", "speaker", "seconds", "point")
+PLOTTED = ("kbps", "snr", "si_sdr", "pesq_wb", "stoi")
 
-def main(params: Params) -> None:
+Points = dict[str, dict[str, float]]  # name of an operating point, and what `Codec.encode` is asked for
+
+
+def main(params: Params, model: str) -> None:
     torch.set_num_threads(params.evaluate.threads)
-    codec, shards = TokenCodec.load(files.MODEL), Shards(files.SHARDS / "test")
-    rows = score(codec, shards, params.evaluate.levels)
-    columns = list(rows[0])
-    files.write_csv(files.CLIP_SCORES, rows, columns)
-    summary = summarise(rows, params.evaluate.levels)
-    files.write_json(files.METRICS / "evaluate.json", {"clips": len(shards), **summary})
-    plotted = [
-        {name: means.get(name, math.nan) for name in ("kbps", "snr", "si_sdr", "pesq_wb", "stoi")}
-        for means in summary.values()
-    ]
-    files.write_csv(files.PLOTS / "snr_by_rate.csv", plotted, list(plotted[0]))
-    deepest = [row for row in rows if row["levels"] == max(params.evaluate.levels)]
-    files.write_csv(
-        files.PLOTS / "snr_per_clip.csv",
-        [{key: row[key] for key in ("clip", "snr", "pesq_wb")} for row in deepest],
-        ["clip", "snr", "pesq_wb"],
-    )
+    points, shards = operating_points(params.evaluate, model), Shards(files.SHARDS / "test")
+    rows = score(codec.load(files.MODELS, [model]), shards, points)
+    summary = summarise(rows, list(points))
+    files.write_csv(files.EVALUATION / f"{model}.csv", rows, list(rows[0]))
+    files.write_json(files.METRICS / model / "evaluate.json", {"clips": len(shards), **summary})
+    plots = files.PLOTS / model
+    plotted = [{name: means.get(name, math.nan) for name in PLOTTED} for means in summary.values()]
+    files.write_csv(plots / "snr_by_rate.csv", sorted(plotted, key=lambda row: row["kbps"]), PLOTTED)
+    chosen = [row for row in rows if row["point"] == shown_point(params.evaluate, model)]
+    columns = ["clip", "snr", "pesq_wb"]
+    files.write_csv(plots / "snr_per_clip.csv", [{key: row[key] for key in columns} for row in chosen], columns)
     for name, means in summary.items():
-        print(f"{name}: {_line(means)}")
+        print(f"{name:16} {_line(means)}")
 
 
-def score(codec: TokenCodec, shards: Shards, levels: list[int]) -> list[dict]:
-    """One row for every clip and number of codebooks: what and how long it is, the rate, and every measure."""
-    jobs = [(clip, count) for clip in range(len(shards)) for count in levels]
+def operating_points(settings: Evaluate, model: str) -> Points:
+    """What each clip is encoded at."""
+    if model == "tokens":
+        return {f"codebooks_{count}": {"tokens": count} for count in sorted(settings.levels)}
+    exact = {f"snr_{snr:g}": {"snr": snr} for snr in sorted(settings.snr)}
+    shaped = {f"shaped_{kbps:g}": {"kbps": kbps, "perception": settings.perception} for kbps in sorted(settings.kbps)}
+    return exact | shaped
+
+
+def shown_point(settings: Evaluate, model: str) -> str:
+    """The operating point whose clips are plotted one by one."""
+    return f"codebooks_{max(settings.levels)}" if model == "tokens" else f"snr_{max(settings.snr):g}"
+
+
+def score(coder: codec.Codec, shards: Shards, points: Points) -> list[dict]:
+    """One row for every clip and operating point: what and how long it is, the rate, and every measure."""
+    jobs = [(clip, point) for clip in range(len(shards)) for point in points]
     with workers() as pool:  # PESQ takes longer than the codec, so it runs beside it
         pending = []
-        for clip, count, audio, output in tqdm(
-            _coded(codec, shards, jobs), total=len(jobs), desc="encode", unit="clip", file=sys.stderr, disable=None
+        for clip, point, audio, data, output in tqdm(
+            _coded(coder, shards, jobs, points),
+            total=len(jobs),
+            desc="encode",
+            unit="clip",
+            file=sys.stderr,
+            disable=None,
         ):
-            described = _describe(codec, shards.clips[clip], count, len(audio))
-            described["output_mean"] = float(output.mean())
-            pending.append((described, pool.submit(measure, audio, output)))
+            seconds = len(audio) / coder.sample_rate
+            record = {name: shards.clips[clip][name] for name in ("clip", "source", "speaker")}
+            record |= {"seconds": seconds, "point": point, "kbps": 8 * len(data) / seconds / 1000}
+            record["output_mean"] = float(output.mean())
+            pending.append((record, pool.submit(measure, audio, output)))
         progress = tqdm(pending, desc="measure", unit="clip", file=sys.stderr, disable=None)
-        return [{**described, **measured.result()} for described, measured in progress]
+        return [{**record, **measured.result()} for record, measured in progress]
 
 
 def _coded(
-    codec: TokenCodec, shards: Shards, jobs: list[tuple[int, int]]
-) -> Iterator[tuple[int, int, np.ndarray, np.ndarray]]:
-    for clip, levels in jobs:
+    coder: codec.Codec, shards: Shards, jobs: list[tuple[int, str]], points: Points
+) -> Iterator[tuple[int, str, np.ndarray, bytes, np.ndarray]]:
+    for clip, point in jobs:
         audio = shards.clip(clip)
-        codes = codec.encode(torch.from_numpy(audio)[None], levels)
-        yield clip, levels, audio, codec.decode(codes, len(audio))[0].numpy()
+        data = coder.encode(audio, **points[point])
+        yield clip, point, audio, data, coder.decode(data)
 
 
-def _describe(codec: TokenCodec, record: dict, levels: int, samples: int) -> dict:
-    seconds = samples / codec.config.sample_rate
-    bits = codec.mdct.frames(samples) * levels * math.log2(codec.config.quantizer.size)
-    return {
-        "clip": record["clip"],
-        "source": record["source"],
-        "speaker": record["speaker"],
-        "seconds": seconds,
-        "levels": levels,
-        "kbps": codec.nominal_kbps(levels),
-        "payload_kbps": bits / seconds / 1000,
-    }
-
-
-def summarise(rows: list[dict], levels: list[int]) -> dict[str, dict[str, float]]:
-    """Means over clips for each number of codebooks; a measure undefined for a clip leaves that clip out of its mean."""
-    described = {"clip", "source", "speaker", "seconds", "levels"}
-    names = [name for name in rows[0] if name not in described]
+def summarise(rows: list[dict], points: list[str]) -> dict[str, dict[str, float]]:
+    """Means over clips for each operating point; a measure undefined for a clip leaves that clip out of its mean."""
+    names = [name for name in rows[0] if name not in DESCRIBED]
     summary = {}
-    for count in sorted(levels):
-        chosen = [row for row in rows if row["levels"] == count]
+    for point in points:
+        chosen = [row for row in rows if row["point"] == point]
         means = {}
         for name in names:
             defined = [row[name] for row in chosen if not math.isnan(row[name])]
@@ -91,12 +99,12 @@ def summarise(rows: list[dict], levels: list[int]) -> dict[str, dict[str, float]
                 means[name] = sum(defined) / len(defined)
             if len(defined) < len(chosen):
                 means[f"{name}_clips"] = len(defined)
-        summary[f"codebooks_{count}"] = means
+        summary[point] = means
     return summary
 
 
 def _line(means: dict[str, float]) -> str:
-    return f"{means['kbps']:.1f} kbps nominal  " + "  ".join(
+    return f"{means['kbps']:5.2f} kbps  " + "  ".join(
         f"{label} {means[name]:.3g}"
         for label, name in (("SNR", "snr"), ("PESQ-WB", "pesq_wb"), ("STOI", "stoi"))
         if name in means
@@ -104,4 +112,4 @@ def _line(means: dict[str, float]) -> str:
 
 
 if __name__ == "__main__":
-    stage.run(main)
+    stage.run(main, sys.argv[1])

@@ -1,7 +1,11 @@
-"""Stage `export`: weights, configuration, ONNX encoder and decoder, model card; verified before it counts as done."""
+"""Stage `export`: weights, configuration, model card, for tokens ONNX too; verified before it counts as done.
+
+`python -m pipeline.export tokens` or `... waveform`.
+"""
 
 import logging
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +13,10 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
-from codec.tokens import TokenCodec
+from codec.codec import Codec
+from codec.tokens.model import TokenCodec
+from codec.waveform.exact import EXACT_LIMIT, exact_layers
+from codec.waveform.model import WaveformCodec
 from pipeline import files, model_card, stage
 from pipeline.params import Params
 from pipeline.shards import Shards
@@ -17,27 +24,59 @@ from pipeline.stage import StageError
 
 TOLERANCE = 1e-4  # largest allowed difference of a sample
 VERIFIED_SECONDS = 30
+VERIFIED_STEP = 400
 
 # The exporter warns about operators of packages that TeluCodec does not use.
 logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
 
 
-def main(params: Params) -> None:
-    codec = TokenCodec.load(files.MODEL)
-    audio = _speech(Shards(files.SHARDS / "test"), codec)
-    with files.whole_folder(files.EXPORT) as folder:
+def main(params: Params, model: str) -> None:
+    source, target = files.MODELS / model, files.EXPORT / model
+    shards = Shards(files.SHARDS / "test")
+    with files.whole_folder(target) as folder:
         for name in ("model.safetensors", "config.json"):
-            shutil.copy2(files.MODEL / name, folder / name)
-        print("exporting the encoder and the decoder to ONNX", flush=True)
-        export_onnx(codec, folder)
-        verified = verify(codec, folder, audio)
-        files.write_text(folder / "README.md", model_card.render(params, codec.config))
+            shutil.copy2(source / name, folder / name)
+        verified = export_tokens(folder, shards) if model == "tokens" else verify_exact(folder, shards)
+        files.write_text(folder / "README.md", model_card.render(params, model))
     sizes = {
-        f"{name}_megabytes": (files.EXPORT / name).stat().st_size / 1e6
-        for name in ("model.safetensors", "encoder.onnx", "decoder.onnx")
+        f"{path.name}_megabytes": path.stat().st_size / 1e6 for path in sorted(target.iterdir()) if path.suffix != ".md"
     }
-    files.write_json(files.METRICS / "export.json", {**verified, **sizes})
-    print(f"{files.EXPORT}/: onnxruntime agrees with PyTorch, largest difference {verified['largest_difference']:.1e}")
+    files.write_json(files.METRICS / model / "export.json", {**verified, **sizes})
+
+
+def export_tokens(folder: Path, shards: Shards) -> dict[str, float]:
+    """Write the ONNX encoder and decoder into a folder with the weights, and compare them with PyTorch."""
+    codec = TokenCodec.load(folder)
+    print("exporting the encoder and the decoder to ONNX", flush=True)
+    export_onnx(codec, folder)
+    verified = verify(codec, folder, _speech(shards, codec))
+    print(f"onnxruntime agrees with PyTorch, largest difference {verified['largest_difference']:.1e}")
+    return verified
+
+
+def verify_exact(folder: Path, shards: Shards) -> dict[str, float]:
+    """Code test speech with the exported weights; decode with one thread and with two.
+
+    Raises:
+        StageError: the weights allow sums that float32 does not hold exactly, or the outputs differ in any bit.
+    """
+    codec = WaveformCodec.load(folder)
+    largest = {name: layer.largest_sum() for name, layer in exact_layers(codec)}
+    inexact = [name for name, value in largest.items() if value >= EXACT_LIMIT]
+    if inexact:
+        raise StageError(f"layers {', '.join(inexact)} can reach sums beyond 2^24; train with a larger weight decay")
+    coder = Codec({"waveform": codec}, {"waveform": bytes(32)})
+    audio = np.concatenate([shards.clip(clip) for clip in range(min(len(shards), 50))])
+    audio = audio[: VERIFIED_SECONDS * codec.config.sample_rate]
+    data, threads = coder.encode(audio, step=VERIFIED_STEP), torch.get_num_threads()
+    outputs = []
+    for count in (1, 2):
+        torch.set_num_threads(count)
+        outputs.append(coder.decode(data))
+    torch.set_num_threads(threads)
+    if not np.array_equal(*outputs):
+        raise StageError("one thread and two decode a file differently; the export is not written")
+    return {"verified_seconds": len(audio) / codec.config.sample_rate, "largest_sum": max(largest.values())}
 
 
 class OnnxEncoder(nn.Module):
@@ -122,4 +161,4 @@ def _speech(shards: Shards, codec: TokenCodec) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    stage.run(main)
+    stage.run(main, sys.argv[1])

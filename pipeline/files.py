@@ -9,11 +9,13 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from codec import audio_files
+
 MANIFEST = Path("data/manifest.jsonl")
 REJECTED = Path("data/rejected.md")
 SHARDS = Path("data/shards")
-MODEL = Path("data/model")
-CLIP_SCORES = Path("data/evaluation/clips.csv")
+MODELS = Path("data/models")
+EVALUATION = Path("data/evaluation")
 EXPORT = Path("export")
 METRICS = Path("metrics")
 PLOTS = Path("plots")
@@ -45,17 +47,10 @@ def resolve_root(root: str) -> Path:
 
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; it takes the place of `path` if the block ends without an exception."""
+    """As `codec.audio_files.whole_file`; also makes the folder that `path` lies in."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
+    with audio_files.whole_file(path) as temporary:
         yield temporary
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

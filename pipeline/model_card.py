@@ -1,8 +1,8 @@
 """The model card that goes with exported weights, written from the manifest and the metrics."""
 
 import json
+import math
 
-from codec.tokens import TokenConfig
 from pipeline import files
 from pipeline.params import Params
 
@@ -21,7 +21,7 @@ ahead by one frame of {frame_ms:g} ms. {parameters:.2g} M parameters.
 {data}
 
 ## Results
-{clips} clips of {tested}. Rates are nominal: the codes alone, at a fixed rate.
+{clips} clips of {tested}. Rates are those of the files, everything counted.
 
 {table}
 
@@ -34,9 +34,9 @@ codebooks; after {epochs} epochs {end:.2f} dB.
 
 ```python
 from pathlib import Path
-from codec.tokens import TokenCodec
+from codec.tokens.model import TokenCodec
 
-codec = TokenCodec.load(Path("export"))
+codec = TokenCodec.load(Path("export/tokens"))
 codes = codec.encode(audio)                    # audio: float32 tensor [batch, samples] at {rate} Hz
 output = codec.decode(codes, audio.shape[1])
 ```
@@ -48,27 +48,72 @@ and the consent under which the recordings in `{root}` were made.
 """
 
 
-def render(params: Params, config: TokenConfig) -> str:
-    """The card as Markdown, from data/manifest.jsonl's metrics and metrics/*.json."""
-    discovered, trained, evaluated, split = (_metrics(name) for name in ("discover", "train", "evaluate", "preprocess"))
-    deepest = evaluated[f"codebooks_{max(params.evaluate.levels)}"]
+WAVEFORM = """---
+language: te
+tags: [audio-codec, speech]
+---
+# TeluCodec waveform
+
+An entropy-coded speech codec for {rate} Hz mono speech at any rate: an MDCT of {frame_ms:g} ms frames, and a causal context
+network of {parameters:.2g} M 8-bit weights that tells the range coder how likely each coefficient is. Its arithmetic is exact,
+so that every machine decodes the same.
+
+## Data
+{data}
+
+## Results
+{clips} clips of {tested}. Rates are those of the files, everything counted. `shaped` is `--perception`.
+
+{table}
+
+Validation split, ideal coder: {start} before training, {end} after {epochs} epochs.
+
+## Use
+```sh
+telucodec encode talk.wav --snr 30 --model FOLDER    # FOLDER/waveform holds these files
+```
+
+## Limits
+Trained on the speech above; other languages, noise and music cost more bits and are untested. It returns the waveform that
+was spoken. Whoever publishes these weights answers for the licence and the consent of the recordings in `{root}`.
+"""
+
+
+def render(params: Params, model: str) -> str:
+    """The card as Markdown, from the metrics of the stages before."""
+    discovered, split = _metrics("discover"), _metrics("preprocess")
+    trained, evaluated = _metrics(f"{model}/train"), _metrics(f"{model}/evaluate")
+    shared = {
+        "rate": params.preprocess.sample_rate,
+        "parameters": trained["parameters"] / 1e6,
+        "data": _data(params, discovered["data"], split),
+        "clips": evaluated["clips"],
+        "tested": f"`{params.evaluate.root}`" if params.evaluate.root else "speakers held out from training",
+        "table": _table(evaluated),
+        "epochs": trained["epochs"],
+        "root": params.data.root,
+    }
+    if model == "waveform":
+        ends = {
+            name: ", ".join(
+                f"{value:.2f} {key.removeprefix('kbps_').replace('_', ' ')}" for key, value in trained[when].items()
+            )
+            for name, when in (("start", "before_training"), ("end", "after_training"))
+        }
+        return WAVEFORM.format(
+            frame_ms=1000 * params.waveform.model.hop / params.preprocess.sample_rate, **ends, **shared
+        )
+    hop, levels = params.model.hop, params.quantizer.levels
     return TEMPLATE.format(
-        kbps=deepest["kbps"],
-        rate=config.sample_rate,
-        levels=config.quantizer.levels,
-        size=config.quantizer.size,
-        hop=config.hop,
-        frame_rate=config.sample_rate / config.hop,
-        frame_ms=1000 * config.hop / config.sample_rate,
-        parameters=trained["parameters"] / 1e6,
-        data=_data(params, discovered["data"], split),
-        clips=evaluated["clips"],
-        tested=f"`{params.evaluate.root}`" if params.evaluate.root else "speakers held out from training",
-        table=_table(evaluated, params.evaluate.levels),
-        start=trained["before_training"][f"snr_{config.quantizer.levels}"],
-        end=trained["after_training"][f"snr_{config.quantizer.levels}"],
-        epochs=trained["epochs"],
-        root=params.data.root,
+        kbps=shared["rate"] / hop * levels * math.log2(params.quantizer.size) / 1000,
+        levels=levels,
+        size=params.quantizer.size,
+        hop=hop,
+        frame_rate=shared["rate"] / hop,
+        frame_ms=1000 * hop / shared["rate"],
+        start=trained["before_training"][f"snr_{levels}"],
+        end=trained["after_training"][f"snr_{levels}"],
+        **shared,
     )
 
 
@@ -81,14 +126,14 @@ def _data(params: Params, found: dict, split: dict) -> str:
     )
 
 
-def _table(evaluated: dict, levels: list[int]) -> str:
-    lines = ["| codebooks | kbps | " + " | ".join(MEASURES.values()) + " |", "|---" * (len(MEASURES) + 2) + "|"]
-    for count in sorted(levels):
-        row = evaluated[f"codebooks_{count}"]
-        cells = [f"{row[name]:.2f}" if name in row else "undefined" for name in MEASURES]
-        lines.append(f"| {count} | {row['kbps']:g} | " + " | ".join(cells) + " |")
+def _table(evaluated: dict) -> str:
+    lines = ["| | kbps | " + " | ".join(MEASURES.values()) + " |", "|---" * (len(MEASURES) + 2) + "|"]
+    for point, row in evaluated.items():
+        if isinstance(row, dict):
+            cells = [f"{row[name]:.2f}" if name in row else "undefined" for name in ("kbps", *MEASURES)]
+            lines.append(f"| {point.replace('_', ' ')} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
-def _metrics(stage: str) -> dict:
-    return json.loads((files.METRICS / f"{stage}.json").read_text(encoding="utf-8"))
+def _metrics(name: str) -> dict:
+    return json.loads((files.METRICS / f"{name}.json").read_text(encoding="utf-8"))

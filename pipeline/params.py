@@ -115,7 +115,7 @@ class Loss(Section):
     snr_weight: NonNegative
 
 
-class Train(Section):
+class Loop(Section):
     epochs: int = Field(ge=0)
     steps_per_epoch: Count
     minutes: Positive | None
@@ -131,7 +131,6 @@ class Train(Section):
     device: Literal["auto", "cpu", "cuda"]
     precision: Literal["auto", "float32", "bfloat16"]
     compile: bool
-    min_perplexity: Fraction
 
     @model_validator(mode="after")
     def _gain_is_a_range(self):
@@ -140,9 +139,37 @@ class Train(Section):
         return self
 
 
+class Train(Loop):
+    min_perplexity: Fraction
+
+
+class WaveformModel(Section):
+    hop: int = Field(ge=40, le=1280, multiple_of=4)
+    channels: Count
+    expansion: Count
+    taps: Count
+    dilations: list[Count] = Field(min_length=1)
+    features: Count
+    hidden: Count
+
+
+class WaveformLoss(Section):
+    rate_power: Fraction
+    shaped_share: Fraction
+
+
+class Waveform(Section):
+    model: WaveformModel
+    loss: WaveformLoss
+    train: Loop
+
+
 class Evaluate(Section):
     root: str | None
     levels: list[Count] = Field(min_length=1)
+    snr: list[Positive] = Field(min_length=1)
+    kbps: list[Positive]
+    perception: Fraction
     threads: Count
 
 
@@ -159,9 +186,14 @@ class Params(Section):
     quantizer: Quantizer
     loss: Loss
     train: Train
+    waveform: Waveform
     evaluate: Evaluate
     tracking: Tracking
     presets: dict[str, dict[str, str | int | float | bool | None]]
+
+    def loop(self, model: str) -> Loop:
+        """How the model is trained."""
+        return self.train if model == "tokens" else self.waveform.train
 
     @model_validator(mode="after")
     def _sections_agree(self):

@@ -16,27 +16,28 @@ COLUMNS = {
 
 
 def table(evaluated: dict) -> list[str]:
-    """Lines of a table, one row for every number of codebooks in metrics/evaluate.json."""
-    lines = [f"{'codebooks':>10}" + "".join(f"{title:>12}" for title in COLUMNS.values())]
+    """Lines of a table, one row for every operating point in a metrics/MODEL/evaluate.json."""
+    lines = [f"{'':>16}" + "".join(f"{title:>12}" for title in COLUMNS.values())]
     for name, row in evaluated.items():
         if isinstance(row, dict):
             cells = [f"{row[column]:>12.2f}" if column in row else f"{'undefined':>12}" for column in COLUMNS]
-            lines.append(f"{name.removeprefix('codebooks_'):>10}" + "".join(cells))
+            lines.append(f"{name.replace('_', ' '):>16}" + "".join(cells))
     return lines
 
 
 def main() -> None:
-    try:
-        evaluated = json.loads((files.METRICS / "evaluate.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        sys.exit(f"error: {files.METRICS}/evaluate.json is not there yet; run `make repro` first")
-    print(f"\n{evaluated['clips']} test clips, nominal rates:\n")
-    print("\n".join(table(evaluated)))
+    found = sorted(files.METRICS.glob("*/evaluate.json"))
+    if not found:
+        sys.exit(f"error: {files.METRICS}/*/evaluate.json is not there yet; run `make repro` first")
+    for path in found:
+        evaluated = json.loads(path.read_text(encoding="utf-8"))
+        print(f"\n{path.parent.name}, {evaluated['clips']} test clips, rates of the files:\n")
+        print("\n".join(table(evaluated)))
     print(
-        f"\nexported codec   {files.EXPORT}/ (weights, ONNX, model card)"
-        f"\nevery clip       {files.CLIP_SCORES}"
+        f"\nexported codec   {files.EXPORT}/ (weights, ONNX, model cards); telucodec encode FILE --model {files.EXPORT} --snr 30"
+        f"\nevery clip       {files.EVALUATION}/*.csv"
         f"\nrejected files   {files.REJECTED}"
-        f"\nmetrics, curves  {files.METRICS}/*.json, {files.PLOTS}/*.csv (dvc metrics show, dvc plots show)"
+        f"\nmetrics, curves  {files.METRICS}/, {files.PLOTS}/ (dvc metrics show, dvc plots show)"
     )
 
 

@@ -10,10 +10,10 @@ class StageError(Exception):
     """Bad input or an impossible request; the message names the file, the value and the remedy."""
 
 
-def run(main: Callable[[parameters.Params], None]) -> None:
+def run(main: Callable[..., None], *arguments: str) -> None:
     """Run a stage on params.yaml; a StageError or ParamsError ends the process with its message and exit code 1."""
     try:
-        main(parameters.load())
+        main(parameters.load(), *arguments)
     except (StageError, parameters.ParamsError) as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:

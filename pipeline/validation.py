@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from codec.losses import CodecLoss
-from codec.tokens import TokenCodec
+from codec.tokens.losses import CodecLoss
+from codec.tokens.model import TokenCodec
 from pipeline.shards import Shards
 
 CLIPS = 40  # evenly spaced over the split: enough to steer by, small beside an epoch

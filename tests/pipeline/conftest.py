@@ -27,7 +27,19 @@ SMALL = {
     "train.steps_per_epoch": 6,
     "train.batch": 4,
     "train.warmup_steps": 2,
+    "waveform.model.channels": 16,
+    "waveform.model.expansion": 1,
+    "waveform.model.dilations": [1, 2],
+    "waveform.model.features": 2,
+    "waveform.model.hidden": 8,
+    "waveform.train.epochs": 1,
+    "waveform.train.steps_per_epoch": 20,
+    "waveform.train.batch": 2,
+    "waveform.train.warmup_steps": 2,
+    "waveform.train.learning_rate": 0.01,
     "evaluate.levels": [1, 4],
+    "evaluate.snr": [15.0],
+    "evaluate.kbps": [],
     "tracking.wandb": "disabled",
 }
 
@@ -48,8 +60,11 @@ def change_params(folder: Path, changes: dict) -> params.Params:
     path = folder / "params.yaml"
     values = yaml.safe_load(path.read_text(encoding="utf-8"))
     for key, value in changes.items():
-        section, field = key.split(".")
-        values[section][field] = value
+        *sections, field = key.split(".")
+        section = values
+        for name in sections:
+            section = section[name]
+        section[field] = value
     path.write_text(yaml.safe_dump(values, allow_unicode=True), encoding="utf-8")
     return params.load(path)
 

@@ -15,7 +15,13 @@ from tests.pipeline.conftest import ROOT, SMALL, change_params
 
 # What dvc.yaml's plots name: eight codebooks. And the shares for which sample.VOICES fill all splits.
 DEFAULT_SHAPE = {"quantizer.levels": 8, "preprocess.validation_fraction": 0.12, "preprocess.test_fraction": 0.12}
-STAGES = "sample", "discover", "preprocess", "train", "evaluate", "export"
+MODELS = "tokens", "waveform"
+STAGES = (
+    "sample",
+    "discover",
+    "preprocess",
+    *(f"{stage}@{model}" for stage in ("train", "evaluate", "export") for model in MODELS),
+)
 
 
 class Repository:
@@ -84,9 +90,9 @@ def repository(tmp_path_factory, spoken):
 def test_one_command_runs_every_stage(repository):
     for stage in STAGES:
         assert f"Running stage '{stage}'" in repository.first_output
-    assert repository.metrics("evaluate")["codebooks_4"]["snr"] > 0
+    assert repository.metrics("tokens/evaluate")["codebooks_4"]["snr"] > 0
     for name in ("model.safetensors", "config.json", "encoder.onnx", "decoder.onnx", "README.md"):
-        assert (repository.folder / "export" / name).stat().st_size > 0
+        assert (repository.folder / "export" / "tokens" / name).stat().st_size > 0
 
 
 def test_a_second_repro_only_looks_for_new_recordings(repository):
@@ -98,23 +104,27 @@ def test_a_second_repro_only_looks_for_new_recordings(repository):
 
 def test_an_experiment_is_a_diff_of_parameters_and_metrics(repository):
     output = repository.dvc("exp", "run", "--temp", "-S", "loss.mse_weight=0.25", "-n", "quarter-mse")
-    assert "Running stage 'train'" in output and "Running stage 'preprocess'" not in output
+    assert (
+        "Running stage 'train@tokens'" in output
+        and "Running stage 'train@waveform'" not in output
+        and "Running stage 'preprocess'" not in output
+    )
     changed = json.loads(repository.dvc("params", "diff", "HEAD", "quarter-mse", "--json"))
     assert changed == {"params.yaml": {"loss.mse_weight": {"old": 0.5, "new": 0.25, "diff": -0.25}}}
     metrics = json.loads(repository.dvc("metrics", "diff", "HEAD", "quarter-mse", "--json"))
-    assert "codebooks_4.snr" in metrics["metrics/evaluate.json"]
+    assert "codebooks_4.snr" in metrics["metrics/tokens/evaluate.json"]
     shown = repository.dvc("exp", "show", "--no-pager", "--csv")
     assert "quarter-mse" in shown and "loss.mse_weight" in shown
     assert repository.run("git", "status", "--porcelain").strip() == ""
 
 
 def test_going_back_takes_the_result_from_the_cache(repository):
-    before = repository.metrics("evaluate")
+    before = repository.metrics("tokens/evaluate")
     repository.dvc("exp", "run", "-S", "loss.mse_weight=0.75")
-    assert repository.metrics("evaluate") != before
+    assert repository.metrics("tokens/evaluate") != before
     output = repository.dvc("exp", "run", "-S", "loss.mse_weight=0.5")
-    assert "Stage 'train' is cached" in output
-    assert repository.metrics("evaluate") == before
+    assert "Stage 'train@tokens' is cached" in output
+    assert repository.metrics("tokens/evaluate") == before
     repository.run("git", "checkout", "-q", ".")
     repository.dvc("checkout")
 
@@ -133,7 +143,7 @@ def test_another_corpus_is_one_parameter_also_by_a_relative_path_that_leaves_the
     repository.dvc("exp", "run", *way, *overrides, "-n", name)
     found = repository.metrics("discover", name)
     assert found["data"]["clips"] == 14 and found["data"]["rejected"]["duplicate"] == 2
-    assert repository.metrics("evaluate", name)["clips"] == 2
+    assert repository.metrics("tokens/evaluate", name)["clips"] == 2
     repository.run("git", "checkout", "-q", ".")
     repository.dvc("checkout")
 
@@ -153,7 +163,7 @@ def test_queued_experiments_run(repository):
 def test_plots_can_be_drawn(repository):
     repository.dvc("plots", "show", "-o", "drawn")
     page = (repository.folder / "drawn" / "index.html").read_text()
-    for title in ("SNR by rate", "Validation SNR", "Codebook perplexity", "SNR of each test clip"):
+    for title in ("SNR by rate", "Tokens, validation SNR", "Waveform, bits at equal SNR"):
         assert title in page
     shutil.rmtree(repository.folder / "drawn")
 

@@ -9,12 +9,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from codec.tokens import TokenCodec
+from codec.tokens.model import TokenCodec
 from pipeline import discover, files, params, preprocess, train
 from pipeline.stage import StageError
 from pipeline.validation import codebook_use
 
-COMMAND = [sys.executable, "-m", "pipeline.train"]
+MODEL = files.MODELS / "tokens"
+METRICS = files.METRICS / "tokens" / "train.json"
+COMMAND = [sys.executable, "-m", "pipeline.train", "tokens"]
 
 
 @pytest.fixture
@@ -27,8 +29,8 @@ def ready(workspace, change, corpus):
 
 
 def outcome():
-    weights = load_file(files.MODEL / "model.safetensors")
-    return {name: value.clone() for name, value in weights.items()}, (files.METRICS / "train.json").read_bytes()
+    weights = load_file(MODEL / "model.safetensors")
+    return {name: value.clone() for name, value in weights.items()}, (METRICS).read_bytes()
 
 
 def same(one, other):
@@ -36,7 +38,7 @@ def same(one, other):
 
 
 def history():
-    with (files.PLOTS / "history.csv").open() as file:
+    with (files.PLOTS / "tokens" / "history.csv").open() as file:
         return list(csv.DictReader(file))
 
 
@@ -46,10 +48,10 @@ def forget():
 
 
 def test_what_a_run_leaves(ready, change):
-    train.main(params.load())
-    codec = TokenCodec.load(files.MODEL)
+    train.main(params.load(), "tokens")
+    codec = TokenCodec.load(MODEL)
     assert codec.config.quantizer.levels == 4 and codec.config.hop == 160
-    metrics = json.loads((files.METRICS / "train.json").read_text())
+    metrics = json.loads((METRICS).read_text())
     assert metrics["epochs"] == 2
     assert 0 < metrics["before_training"]["snr_1"] < metrics["before_training"]["snr_4"]
     rows = history()
@@ -57,22 +59,22 @@ def test_what_a_run_leaves(ready, change):
     terms = "loss loss_l1 loss_mse loss_perceptual loss_vq loss_snr train_total train_grad_norm"
     assert set(f"snr_1 snr_4 range_ratio rms_ratio output_mean {terms}".split()) <= set(rows[-1])
     assert float(rows[-1]["train_grad_norm"]) > 0
-    with (files.PLOTS / "codebooks.csv").open() as file:
+    with (files.PLOTS / "tokens" / "statistics.csv").open() as file:
         use = list(csv.DictReader(file))[-1]
     assert 1 <= float(use["perplexity_4"]) <= 32 and 0 <= float(use["dead_1"]) < 1
 
 
 def test_two_runs_are_equal_to_the_bit(ready):
-    train.main(params.load())
+    train.main(params.load(), "tokens")
     first = outcome()
     forget()
-    train.main(params.load())
+    train.main(params.load(), "tokens")
     assert same(first, outcome())
 
 
 def test_training_helps(ready, change):
-    train.main(change(ready, {"train.epochs": 8, "train.steps_per_epoch": 15, "train.learning_rate": 0.003}))
-    metrics = json.loads((files.METRICS / "train.json").read_text())
+    train.main(change(ready, {"train.epochs": 8, "train.steps_per_epoch": 15, "train.learning_rate": 0.003}), "tokens")
+    metrics = json.loads((METRICS).read_text())
     assert metrics["after_training"]["snr_4"] > metrics["before_training"]["snr_4"] + 0.05
 
 
@@ -87,40 +89,40 @@ def test_a_killed_run_goes_on_and_ends_in_the_same_weights(ready, change):
             break
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    (files.METRICS / "train.json").unlink()
+    (METRICS).unlink()
     resumed = subprocess.run(COMMAND, check=True, timeout=120, capture_output=True, text=True)
     assert "continuing after epoch" in resumed.stdout and "epoch   3 " not in resumed.stdout
     assert same(undisturbed, outcome())
 
 
 def test_a_finished_run_is_not_run_again_unless_asked(ready, monkeypatch, capsys):
-    train.main(params.load())
+    train.main(params.load(), "tokens")
     first = outcome()
     capsys.readouterr()
-    train.main(params.load())
+    train.main(params.load(), "tokens")
     assert "epoch   1" not in capsys.readouterr().out
     assert same(first, outcome())
     monkeypatch.setenv("TELUCODEC_FRESH", "1")
-    train.main(params.load())
+    train.main(params.load(), "tokens")
     assert "epoch   1" in capsys.readouterr().out
     assert same(first, outcome())
 
 
 def test_other_parameters_do_not_continue_this_run(ready, change, capsys):
-    train.main(params.load())
-    train.main(change(ready, {"loss.mse_weight": 0.7}))
+    train.main(params.load(), "tokens")
+    train.main(change(ready, {"loss.mse_weight": 0.7}), "tokens")
     assert "continuing" not in capsys.readouterr().out
 
 
 def test_no_epochs_give_the_starting_point(ready, change):
-    train.main(change(ready, {"train.epochs": 0}))
-    metrics = json.loads((files.METRICS / "train.json").read_text())
+    train.main(change(ready, {"train.epochs": 0}), "tokens")
+    metrics = json.loads((METRICS).read_text())
     assert metrics["epochs"] == 0
     assert metrics["before_training"]["snr_4"] == metrics["after_training"]["snr_4"] > 0
 
 
 def test_minutes_end_a_run(ready, change):
-    train.main(change(ready, {"train.minutes": 0.02, "train.epochs": 10_000}))
+    train.main(change(ready, {"train.minutes": 0.02, "train.epochs": 10_000}), "tokens")
     assert len(history()) < 1000
 
 
@@ -140,17 +142,17 @@ def test_one_run_is_trained_by_one_process(ready, change):
 def test_a_loss_that_is_not_finite_ends_the_run_with_a_word(ready, change):
     settings = change(ready, {"train.learning_rate": 1e30, "train.grad_clip": 1e30, "train.warmup_steps": 0})
     with pytest.raises(StageError, match=r"not finite in epoch 1, step \d.*train.learning_rate"):
-        train.main(settings)
-    assert not files.MODEL.exists()
+        train.main(settings, "tokens")
+    assert not MODEL.exists()
 
 
 def test_collapsed_codebooks_end_the_run_with_a_word(ready, change):
     faulty = {"quantizer.init": "normal", "quantizer.init_scale": 1000.0, "quantizer.dead_code_share": 0.0}
     settings = change(ready, {**faulty, "train.min_perplexity": 0.1})
     with pytest.raises(StageError, match=r"codebooks collapsed.*quantizer.init_scale"):
-        train.main(settings)
-    train.main(change(ready, {"train.min_perplexity": 0.0}))
-    assert files.MODEL.exists()
+        train.main(settings, "tokens")
+    train.main(change(ready, {"train.min_perplexity": 0.0}), "tokens")
+    assert MODEL.exists()
 
 
 @pytest.mark.parametrize(
@@ -171,9 +173,9 @@ def test_collapsed_codebooks_end_the_run_with_a_word(ready, change):
 )
 def test_every_faulty_setting_trains_and_gives_another_result(ready, change, faulty):
     change(ready, {"train.epochs": 1, "train.min_perplexity": 0.0})
-    train.main(params.load())
+    train.main(params.load(), "tokens")
     good = outcome()
-    train.main(change(ready, faulty))
+    train.main(change(ready, faulty), "tokens")
     changed = outcome()
     equal = good[0].keys() == changed[0].keys() and all(
         torch.equal(good[0][name], changed[0][name]) for name in good[0]
@@ -183,19 +185,19 @@ def test_every_faulty_setting_trains_and_gives_another_result(ready, change, fau
 
 
 def test_bfloat16_keeps_codebooks_and_transform_in_float32(ready, change):
-    train.main(change(ready, {"train.precision": "bfloat16"}))
-    weights = load_file(files.MODEL / "model.safetensors")
+    train.main(change(ready, {"train.precision": "bfloat16"}), "tokens")
+    weights = load_file(MODEL / "model.safetensors")
     assert {value.dtype for value in weights.values()} == {torch.float32}
-    assert json.loads((files.METRICS / "train.json").read_text())["after_training"]["snr_4"] > 0
+    assert json.loads((METRICS).read_text())["after_training"]["snr_4"] > 0
 
 
 def test_cuda_where_there_is_none_is_refused(ready, change):
     if torch.cuda.is_available():
-        train.main(change(ready, {"train.device": "cuda"}))
-        assert files.MODEL.exists()
+        train.main(change(ready, {"train.device": "cuda"}), "tokens")
+        assert MODEL.exists()
         return
     with pytest.raises(StageError, match="no CUDA device"):
-        train.main(change(ready, {"train.device": "cuda"}))
+        train.main(change(ready, {"train.device": "cuda"}), "tokens")
 
 
 def test_codebook_use():
@@ -206,7 +208,7 @@ def test_codebook_use():
 
 
 def test_a_checkpoint_is_never_half_written(ready, change, monkeypatch):
-    train.main(change(ready, {"train.epochs": 1}))
+    train.main(change(ready, {"train.epochs": 1}), "tokens")
     (checkpoint,) = (ready / ".work").rglob("checkpoint.pt")
     before = checkpoint.read_bytes()
 

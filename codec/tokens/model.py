@@ -9,9 +9,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from codec.blocks import CausalStack
 from codec.mdct import MDCT
-from codec.quantizer import QuantizerConfig, ResidualVQ
+from codec.tokens.blocks import CausalStack
+from codec.tokens.quantizer import QuantizerConfig, ResidualVQ
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from codec.losses import CodecLoss, LossConfig, negative_snr
+from codec.tokens.losses import CodecLoss, LossConfig, negative_snr
 
 
 @pytest.fixture(scope="module")

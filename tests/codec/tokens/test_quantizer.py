@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from codec.quantizer import QuantizerConfig, ResidualVQ, kmeans
+from codec.tokens.quantizer import QuantizerConfig, ResidualVQ, kmeans
 
 SMALL = QuantizerConfig(levels=4, size=16, beam=1)
 

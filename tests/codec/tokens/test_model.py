@@ -3,8 +3,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from codec.quantizer import QuantizerConfig
-from codec.tokens import TokenCodec, TokenConfig
+from codec.tokens.model import TokenCodec, TokenConfig
+from codec.tokens.quantizer import QuantizerConfig
 
 SMALL = TokenConfig(
     hop=160, latent=24, channels=32, encoder_layers=1, decoder_layers=2, quantizer=QuantizerConfig(levels=4, size=64)

@@ -1,0 +1,265 @@
+"""TeluCodec's Python interface: `load`, `Codec.encode`, `Codec.decode`, and streaming.
+
+import codec
+telu = codec.load()
+data = telu.encode(audio, snr=30)      # or kbps=6, or tokens=8
+audio = telu.decode(data)
+"""
+
+import hashlib
+import math
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from codec import container, rate
+from codec.container import ContainerError, Header, Mode
+from codec.streaming import FrameDecoder, StreamDecoder, StreamEncoder
+from codec.token_packets import TokenPackets
+from codec.tokens.model import TokenCodec
+from codec.waveform.model import LAST_STEP, STEPS_PER_OCTAVE, WaveformCodec
+from codec.waveform.packets import WaveformPackets
+
+WEIGHTS = Path(__file__).parent / "weights"
+PACKET_SECONDS = 2.0  # a packet decodes by itself; a longer one costs fewer bits and loses more when it is damaged
+LIVE_KEY_SECONDS = 1.0
+SIDE_BY_SIDE = 32  # packets that go through the network at once
+DECODED_SECONDS = 64.0
+SHAPED_FLOOR = 3.0, -5.0  # log2 of the knee over the RMS: at perception 0 and what 1 adds
+
+
+class ModelError(ValueError):
+    """A model is missing, or not the one a file was made with."""
+
+
+KINDS = {"waveform": WaveformCodec, "tokens": TokenCodec}
+
+
+def load(folder: Path | str | None = None, kinds: Iterable[str] = KINDS) -> "Codec":
+    """The codec that came with this package, or the models in `folder`/waveform and `folder`/tokens.
+
+    Raises:
+        ModelError: there is neither.
+    """
+    folder = WEIGHTS if folder is None else Path(folder)
+    found = {kind: KINDS[kind].load(folder / kind) for kind in kinds if (folder / kind / "config.json").exists()}
+    if not found:
+        raise ModelError(
+            f"no model in {folder}: there is no {' and no '.join(f'{kind}/config.json' for kind in kinds)}"
+        )
+    ids = {name: hashlib.sha256((folder / name / "model.safetensors").read_bytes()).digest() for name in found}
+    return Codec(found, ids)
+
+
+class Codec:
+    """Speech to `.tlc` bytes and back. Audio is mono at `sample_rate`, float32 in [-1, 1] or int16."""
+
+    def __init__(self, models: dict[str, WaveformCodec | TokenCodec], ids: dict[str, bytes]):
+        self._models, self.ids = models, ids
+        self.sample_rate = next(iter(models.values())).config.sample_rate
+
+    def encode(
+        self,
+        audio: np.ndarray,
+        *,
+        snr: float | None = None,
+        kbps: float | None = None,
+        step: int | None = None,
+        tokens: int | None = None,
+        perception: float = 0.0,
+        progress: Callable[[float], None] = lambda seconds: None,
+    ) -> bytes:
+        """Audio [samples] to the bytes of a file. Exactly one of `snr`, `kbps`, `step` and `tokens` says how good.
+
+        Args:
+            snr: signal-to-noise ratio in dB over the whole file, met within 0.1 dB.
+            kbps: kbit/s of the whole file, header and all, met within 2 %.
+            step: quantiser step, 0 to 1023; six decibels finer every 64. The rate follows the speech.
+            tokens: fixed rate with that many codebooks; 0: all.
+            perception: 0: least squared error; 1: noise hidden below speech as far as it goes. Not for tokens.
+            progress: called with seconds coded, several times over when a search needs it.
+
+        Raises:
+            ValueError: not exactly one target, a value out of range, audio that is not finite or not one-dimensional, or
+                a target out of reach.
+            ModelError: the model it needs is not there.
+        """
+        audio = self._checked(audio)
+        targets = {"snr": snr, "kbps": kbps, "step": step, "tokens": tokens}
+        given = {name: value for name, value in targets.items() if value is not None}
+        if len(given) != 1:
+            raise ValueError(f"give exactly one of snr, kbps, step and tokens, not {len(given)} of them")
+        if not 0 <= perception <= 1:
+            raise ValueError(f"perception must lie between 0 and 1, got {perception}")
+        if tokens is not None:
+            return self._encode_tokens(audio, tokens)
+        (name, value), *_ = given.items()
+        level = _level(audio)
+
+        def encode_at(step: int) -> tuple[bytes, float]:
+            return self._encode_waveform(audio, self._settings(step, perception, level), progress)
+
+        if name == "step":
+            return encode_at(int(value))[0]
+        if level == 0:
+            return encode_at(0)[0]
+        search = rate.Search(self._model("waveform"), audio, lambda step: self._settings(step, perception, level))
+        return search.to_snr(value, encode_at) if name == "snr" else search.to_kbps(value, encode_at)
+
+    def decode(self, data: bytes, lenient: bool = False) -> np.ndarray:
+        """The bytes of a file to float32 audio [samples].
+
+        Args:
+            lenient: put silence where a packet is damaged or missing, instead of raising.
+
+        Raises:
+            ContainerError, entropy.DamagedPacket: the file is damaged.
+            ModelError: it was made with another model.
+        """
+        parts = list(self.decode_blocks(data, lenient))
+        return np.concatenate(parts) if parts else np.zeros(0, np.float32)
+
+    def decode_blocks(self, data: bytes, lenient: bool = False) -> Iterator[np.ndarray]:
+        """As `decode`, a stretch at a time, in bounded memory."""
+        header, place = container.read_header(data)
+        name = "tokens" if header.mode is Mode.TOKENS else "waveform"
+        self._check_model(name, header)
+        samples, packets = _packets(header, self._model(name).config.hop, data, place, lenient)
+        blocks = self._token_blocks if header.mode is Mode.TOKENS else self._waveform_blocks
+        for block in blocks(header, packets, lenient) if samples else ():
+            yield block[:samples].astype(np.float32)
+            samples = max(samples - len(block), 0)
+
+    def stream_encoder(self, step: int, perception: float = 0.0, level: float = 0.1) -> StreamEncoder:
+        """An encoder for speech as it comes, one frame of 15 ms a packet: latency 30 ms.
+
+        Args:
+            step: as in `encode`.
+            level: expected RMS of the speech; only matters with `perception`.
+        """
+        hop = self._model("waveform").config.hop
+        settings = self._settings(step, perception, level)
+        key = round(LIVE_KEY_SECONDS * self.sample_rate / hop)
+        return StreamEncoder(self._coder(settings), self._header(settings, None, 1, key))
+
+    def stream_decoder(self) -> StreamDecoder:
+        """A decoder for bytes as they come."""
+        return StreamDecoder(self)
+
+    def waveform_coder(self, header: Header) -> WaveformPackets:
+        """What codes the packets of a waveform file.
+
+        Raises:
+            ModelError: it was made with another model.
+        """
+        self._check_model("waveform", header)
+        return self._coder(header.settings)
+
+    def _coder(self, settings: tuple[int, int, int]) -> WaveformPackets:
+        return WaveformPackets(self._model("waveform"), *settings)
+
+    def _settings(self, step: int, perception: float, level: float) -> tuple[int, int, int]:
+        if not 0 <= step <= LAST_STEP:
+            raise ValueError(f"step must lie between 0 and {LAST_STEP}, got {step}")
+        if perception == 0 or level == 0:
+            return step, 0, 0
+        knee = math.log2(level) + SHAPED_FLOOR[0] + SHAPED_FLOOR[1] * perception + step / STEPS_PER_OCTAVE
+        return step, round(min(max(160 - 16 * knee, 1), 255)), round(255 * perception)
+
+    def _header(self, settings: tuple[int, ...], samples: int | None, packet_frames: int, key_packets: int) -> Header:
+        model = self.ids["waveform"][:4]
+        return Header(Mode.WAVEFORM, model, self.sample_rate, samples, packet_frames, key_packets, settings)
+
+    def _encode_waveform(self, audio: np.ndarray, settings: tuple[int, int, int], progress) -> tuple[bytes, float]:
+        """The file's bytes and the squared error."""
+        frames = round(PACKET_SECONDS * self.sample_rate / self._model("waveform").config.hop)
+        encoder = StreamEncoder(self._coder(settings), self._header(settings, len(audio), frames, 1), SIDE_BY_SIDE)
+        block = round(SIDE_BY_SIDE * PACKET_SECONDS * self.sample_rate)
+        parts = []
+        for start in range(0, len(audio), block):
+            parts.append(encoder.push(_floats(audio[start : start + block])))
+            progress(min(start + block, len(audio)) / self.sample_rate)
+        parts.append(encoder.finish())
+        return b"".join(parts), encoder.error
+
+    def _encode_tokens(self, audio: np.ndarray, levels: int) -> bytes:
+        model = self._model("tokens")
+        coder = TokenPackets(model, levels or model.config.quantizer.levels)
+        size = round(PACKET_SECONDS * model.frame_rate)
+        header = Header(Mode.TOKENS, self.ids["tokens"][:4], self.sample_rate, len(audio), size, 1, (coder.levels,))
+        codes = coder.codes(audio)
+        packets = [coder.pack(codes[start : start + size]) for start in range(0, len(codes), size)]
+        written = (container.write_packet(number, payload) for number, payload in enumerate(packets))
+        return container.write_header(header) + b"".join(written)
+
+    def _waveform_blocks(self, header: Header, packets: "list[Packet]", lenient: bool) -> Iterator[np.ndarray]:
+        coder = self.waveform_coder(header)
+        decoder = FrameDecoder(coder, header, lenient)
+        together = max(1, round(DECODED_SECONDS * self.sample_rate / coder.hop / header.packet_frames))
+        for start in range(0, len(packets), together):
+            yield decoder.decode(*zip(*packets[start : start + together], strict=True))
+
+    def _token_blocks(self, header: Header, packets: "list[Packet]", lenient: bool) -> Iterator[np.ndarray]:
+        coder = TokenPackets(self._model("tokens"), header.settings[0])
+        silence = coder.codes(np.zeros(coder.hop, np.float32))[:1]
+        codes = [
+            np.repeat(silence, count, 0) if part is None else coder.unpack(part, count) for _, part, count in packets
+        ]
+        yield coder.audio(np.concatenate(codes))
+
+    def _model(self, name: str) -> WaveformCodec | TokenCodec:
+        if name not in self._models:
+            raise ModelError(f"no {name} model is loaded; there is: {', '.join(self._models)}")
+        return self._models[name]
+
+    def _check_model(self, name: str, header: Header) -> None:
+        self._model(name)
+        own = self.ids[name][:4]
+        if header.model != own:
+            raise ModelError(
+                f"the file was made with {name} model {header.model.hex()}, this one is {own.hex()}; give the folder of the "
+                "model it was made with (--model)"
+            )
+
+    def _checked(self, audio: np.ndarray) -> np.ndarray:
+        audio = np.asarray(audio)
+        if audio.ndim != 1:
+            raise ValueError(f"audio must be mono, an array [samples]; got the shape {audio.shape}")
+        if audio.dtype == np.int16:
+            return audio
+        audio = audio.astype(np.float32)
+        if not np.isfinite(audio).all():
+            raise ValueError("audio holds values that are not finite")
+        return audio
+
+
+Packet = tuple[int, bytes | None, int]  # number, payload (None: lost), frames
+
+
+def _packets(header: Header, hop: int, data: bytes, place: int, lenient: bool) -> tuple[int, list[Packet]]:
+    """The number of samples of a file, and its packets."""
+    found = list(container.read_packets(data, place, header.packets(hop), lenient))
+    size, frames = header.packet_frames, header.frames(hop)
+    if frames is not None:
+        return header.samples, [(number, payload, min(size, frames - number * size)) for number, payload in found]
+    ended = bool(found) and found[-1][0] == -1
+    if not ended and not lenient:
+        raise ContainerError("the stream has no end mark; lenient decodes what there is")
+    packets = [(number, payload, size) for number, payload in found if number >= 0]
+    most = max(len(packets) * size - 1, 0) * hop
+    samples = container.read_end(found[-1][1]) if ended else most
+    if samples > most:
+        raise ContainerError(f"the stream's end mark tells of {samples} samples, its packets hold at most {most}")
+    return samples, packets
+
+
+def _floats(audio: np.ndarray) -> np.ndarray:
+    return audio / 32768 if audio.dtype == np.int16 else audio
+
+
+def _level(audio: np.ndarray) -> float:
+    """RMS of audio [samples]."""
+    blocks = (_floats(audio[start : start + 1_000_000]) for start in range(0, len(audio), 1_000_000))
+    energy = sum(float(np.sum(np.square(block, dtype=np.float64))) for block in blocks)
+    return math.sqrt(energy / max(len(audio), 1))

@@ -1,0 +1,1 @@
+"""The token codec: fixed rate, residual vector quantiser."""

@@ -1,0 +1,1 @@
+"""The waveform codec: entropy-coded MDCT coefficients, any rate."""

@@ -1,0 +1,174 @@
+"""The context model: what has been decoded tells how likely each value of the next coefficient is.
+
+Frames hold integers: MDCT coefficients in quantiser steps. A frame is decoded in three passes over frequency: every fourth
+coefficient, those midway between, the odd ones. A causal network over past frames (the trunk) describes the frame to come;
+in each pass a small network over frequency (the head) adds what past frames and earlier passes show around a
+coefficient. It gives the parameters of a distribution over integers (`codec.waveform.entropy`). Only magnitudes
+are looked at: signs of speech are as good as random, even with the pitch period in hand. All arithmetic is exact
+(`codec.waveform.exact`).
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from codec.waveform.exact import ExactConv, ExactDelays, ExactLinear, activation, on_grid, relu
+
+PASSES = (slice(0, None, 4), slice(2, None, 4), slice(1, None, 2))  # coefficients of each pass
+KNOWN = (None, slice(0, None, 4), slice(0, None, 2))  # those that earlier passes have decoded
+LARGEST = 2047  # magnitude up to which the network tells integers apart
+AGE_LIMIT = 15
+
+
+@dataclass(frozen=True)
+class ContextConfig:
+    """Shape of a context model; params.yaml says what each setting does."""
+
+    bins: int = 240
+    channels: int = 256
+    expansion: int = 3
+    taps: int = 4
+    dilations: tuple[int, ...] = (1, 2, 4, 8)
+    features: int = 6
+    hidden: int = 40
+
+
+CONDITIONS = 3  # how the packet was quantised
+RECENT = 3  # frames whose coefficients the network sees one by one
+
+
+class State(NamedTuple):
+    """What the network remembers of a packet: recent frames, each block's past, the number of frames so far."""
+
+    recent: Tensor  # magnitudes [batch, RECENT, bins] as activations, the last frame last
+    past: tuple[Tensor, ...]  # [batch, history, channels] of each block
+    age: Tensor  # [batch] up to AGE_LIMIT
+
+    @classmethod
+    def join(cls, states: "list[State]") -> "State":
+        """One state for several packets side by side."""
+        past = (torch.cat(parts) for parts in zip(*(state.past for state in states), strict=True))
+        return cls(
+            torch.cat([state.recent for state in states]), tuple(past), torch.cat([state.age for state in states])
+        )
+
+    def split(self) -> "list[State]":
+        """A state for each packet."""
+        places = (slice(number, number + 1) for number in range(len(self.age)))
+        return [State(self.recent[at], tuple(part[at] for part in self.past), self.age[at]) for at in places]
+
+
+class Block(nn.Module):
+    """Residual block: delays, then two pointwise layers."""
+
+    def __init__(self, channels: int, expansion: int, taps: int, dilation: int):
+        super().__init__()
+        self.delays = ExactDelays(channels, taps, dilation)
+        self.expand = ExactLinear(channels, expansion * channels, gain=1.4)
+        self.reduce = ExactLinear(expansion * channels, channels, gain=0.2)
+
+    def forward(self, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
+        mixed, past = self.delays(activation(x), past)
+        return _residual(x + self.reduce(relu(self.expand(activation(mixed))))), past
+
+
+def _residual(x: Tensor) -> Tensor:
+    return on_grid(x, 8, -(2**15), 2**15)
+
+
+class Head(nn.Module):
+    """The network over frequency for one pass."""
+
+    def __init__(self, hidden: int, taps: int):
+        super().__init__()
+        self.known = ExactConv(1, hidden, taps, before=taps // 2 - 1, gain=0.5) if taps else None
+        self.middle = ExactLinear(hidden, hidden, gain=1.4)
+        self.last = ExactLinear(hidden, 2, gain=0.1)
+
+    def forward(self, static: Tensor, known: Tensor | None) -> Tensor:
+        """static [count, hidden, bins of this pass], known [count, 1, bins of earlier passes] to [count, bins, 2]."""
+        if self.known is not None:
+            static = static + self.known(known)
+        hidden = relu(static.transpose(1, 2))
+        return self.last(relu(self.middle(hidden)))
+
+
+class ContextModel(nn.Module):
+    """Frames of integers [batch, frames, bins] to the parameters of every coefficient's distribution."""
+
+    def __init__(self, config: ContextConfig):
+        super().__init__()
+        self.config = config
+        values = torch.arange(LARGEST + 1).double()
+        # A table, saved with the weights: no machine's log2 matters.
+        self.register_buffer("magnitude", activation(0.375 * torch.log2(values + 0.25)).float())
+        self.enter = ExactLinear(RECENT * config.bins + CONDITIONS + 1, config.channels)
+        self.blocks = nn.ModuleList(
+            Block(config.channels, config.expansion, config.taps, dilation) for dilation in config.dilations
+        )
+        self.leave = ExactLinear(config.channels, config.bins * config.features)
+        self.around = ExactConv(config.features + RECENT, config.hidden, 9, before=4)
+        self.heads = nn.ModuleList(Head(config.hidden, taps) for taps in (0, 8, 12))
+
+    def start(self, batch: int) -> State:
+        """The state in which nothing has been decoded."""
+        config, like = self.config, self.magnitude
+        past = (like.new_zeros(batch, block.delays.history, config.channels) for block in self.blocks)
+        return State(like.new_zeros(batch, RECENT, config.bins), tuple(past), like.new_zeros(batch))
+
+    def features(self, values: Tensor) -> Tensor:
+        """Integers [...] as the network sees them: their magnitudes on a logarithmic scale, as activations."""
+        return self.magnitude[values.abs().clamp(max=LARGEST).long()]
+
+    def trunk(self, state: State, conditions: Tensor, following: Tensor) -> tuple[Tensor, State]:
+        """Describe frames from those before them.
+
+        Args:
+            state: what came before the first of them.
+            conditions: [batch, CONDITIONS] activations.
+            following: features [batch, frames - 1, bins] of all these frames but the last.
+
+        Returns:
+            [batch * frames, hidden, bins] for the heads, and the state after the last frame but for its own features,
+            which `push` adds.
+        """
+        seen = torch.cat([state.recent, following], dim=1)
+        batch, frames, bins = len(seen), following.shape[1] + 1, self.config.bins
+        before = torch.cat([seen[:, lag : lag + frames] for lag in range(RECENT)], dim=2)
+        age = (state.age[:, None] + torch.arange(frames, device=seen.device)).clamp(max=AGE_LIMIT)
+        told = torch.cat([conditions[:, None].expand(-1, frames, -1), age[..., None] / 8], dim=2)
+        x = _residual(self.enter(torch.cat([before, told], dim=2)))
+        past = []
+        for block, remembered in zip(self.blocks, state.past, strict=True):
+            x, remembered = block(x, remembered)
+            past.append(remembered)
+        described = activation(self.leave(relu(x))).view(batch * frames, self.config.features, bins)
+        local = before.view(batch * frames, RECENT, bins)
+        static = self.around(torch.cat([described, local], dim=1))
+        return static, State(seen[:, -RECENT:], tuple(past), age[:, -1] + 1)
+
+    def push(self, state: State, features: Tensor) -> State:
+        """The state once the last frame's features [batch, bins] are known."""
+        return state._replace(recent=torch.cat([state.recent[:, 1:], features[:, None]], dim=1))
+
+    def head(self, number: int, static: Tensor, features: Tensor) -> Tensor:
+        """Parameters [count, bins of the pass, 2] in pass `number`.
+
+        Args:
+            static: [count, hidden, bins] of `trunk`.
+            features: [count, bins] of the frames themselves; only coefficients of earlier passes are looked at.
+        """
+        known = features[:, None, KNOWN[number]] if number else None
+        return self.heads[number](static[:, :, PASSES[number]], known)
+
+    def forward(self, frames: Tensor, conditions: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Whole packets of integers [batch, frames, bins] to parameters [batch, frames, bins, 2], and the state after."""
+        features = self.features(frames)
+        static, state = self.trunk(state or self.start(len(frames)), conditions, features[:, :-1])
+        flat = features.flatten(0, 1)
+        parameters = static.new_empty(len(flat), self.config.bins, 2)
+        for number, bins in enumerate(PASSES):
+            parameters[:, bins] = self.head(number, static, flat)
+        return parameters.view(*frames.shape, 2), self.push(state, features[:, -1])

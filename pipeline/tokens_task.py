@@ -1,0 +1,103 @@
+"""Training the token codec: waveform, spectral and commitment losses; codebooks by k-means and moving averages."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from codec.tokens.losses import CodecLoss, LossConfig
+from codec.tokens.model import TokenCodec, TokenConfig
+from codec.tokens.quantizer import QuantizerConfig
+from pipeline.params import Params
+from pipeline.shards import Shards
+from pipeline.stage import StageError
+from pipeline.tasks import Crops
+from pipeline.validation import codebook_use, validate
+
+FIT_FRAMES_PER_CODEWORD = 20  # latents for the k-means start
+
+
+class TokenTask:
+    """`pipeline.tasks.Task` for `codec.tokens`."""
+
+    name = "tokens"
+    sections = "model", "quantizer", "loss", "train"
+
+    def __init__(self, params: Params, device: torch.device):
+        self.settings, self.loop, self.device = params.quantizer, params.train, device
+        self.model = TokenCodec(token_config(params)).to(device)
+        self.loss = CodecLoss(LossConfig(**params.loss.model_dump())).to(device)
+        self._counts = torch.zeros(params.quantizer.levels, params.quantizer.size, dtype=torch.int64)
+
+    def compile(self) -> None:
+        self.model.encoder.compile()
+        self.model.decoder.compile()
+
+    def start(self, crops: Crops) -> None:
+        frames_per_crop = self.model.mdct.frames(crops(0).shape[1])
+        audio = crops(math.ceil(FIT_FRAMES_PER_CODEWORD * self.settings.size / frames_per_crop))
+        self.model.fit(audio)
+        with torch.no_grad():
+            self._count(self.model.eval()(audio[: max(1, len(audio) // 4)]).codes)
+
+    def step(self, audio: Tensor, random: np.random.Generator) -> dict[str, Tensor]:
+        output = self.model(audio, self._levels_used(len(audio), random))
+        self._count(output.codes)
+        return self.loss(audio, output.audio, output.vq_loss)
+
+    def _levels_used(self, batch: int, random: np.random.Generator) -> Tensor:
+        """Quantiser dropout (SoundStream, arXiv 2107.03312): a share of the items uses a random number of levels."""
+        levels = self.settings.levels
+        dropped = random.random(batch) < self.settings.dropout
+        used = np.where(dropped, random.integers(1, levels + 1, batch), levels)
+        return torch.from_numpy(used).to(self.device)
+
+    def _count(self, codes: Tensor) -> None:
+        """Add how often each codeword occurs in codes [batch, levels, frames]."""
+        size = self.settings.size
+        self._counts += torch.stack(
+            [torch.bincount(level, minlength=size) for level in codes.cpu().transpose(0, 1).flatten(1)]
+        )
+
+    def epoch_statistics(self) -> dict[str, float]:
+        use = codebook_use(self._counts)
+        self._counts.zero_()
+        return use
+
+    def validate(self, shards: Shards) -> dict[str, float]:
+        return validate(self.model, self.loss, shards, self.device)
+
+    def headline(self, row: dict[str, float]) -> str:
+        return f"SNR {row[f'snr_{self.settings.levels}']:6.2f} dB  range ratio {row['range_ratio']:.3f}"
+
+    def refuse(self, statistics: dict[str, float], epoch: int) -> None:
+        """Raises StageError when a codebook has collapsed."""
+        least = self.loop.min_perplexity * self.settings.size
+        measured = {level: statistics[f"perplexity_{level}"] for level in range(1, self.settings.levels + 1)}
+        collapsed = ", ".join(f"codebook {level}: {value:.1f}" for level, value in measured.items() if value < least)
+        if collapsed:
+            raise StageError(
+                f"codebooks collapsed in epoch {epoch}: perplexity below {least:.1f} of {self.settings.size} ({collapsed}). "
+                "Look at quantizer.init, quantizer.init_scale, quantizer.ema_target, quantizer.dead_code_share and "
+                "quantizer.commitment; train.min_perplexity=0 lets the run go on."
+            )
+
+    def finish(self, crops: Crops) -> None:
+        pass
+
+    def save(self, folder: Path) -> None:
+        self.model.save(folder)
+
+    def summary(self, start: dict[str, float], end: dict[str, float]) -> dict[str, dict[str, float]]:
+        shown = [f"snr_{levels}" for levels in sorted({1, 2, 4, self.settings.levels}) if f"snr_{levels}" in end]
+        return {
+            "before_training": {name: start[name] for name in shown},
+            "after_training": {name: end[name] for name in [*shown, "range_ratio", "rms_ratio", "output_mean", "loss"]},
+        }
+
+
+def token_config(params: Params) -> TokenConfig:
+    quantizer = QuantizerConfig(**params.quantizer.model_dump())
+    return TokenConfig(sample_rate=params.preprocess.sample_rate, quantizer=quantizer, **params.model.model_dump())

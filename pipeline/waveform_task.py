@@ -1,0 +1,104 @@
+"""Training the waveform codec: the loss is bits."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from codec.waveform.context import ContextConfig
+from codec.waveform.model import (
+    LAST_STEP,
+    PRICE,
+    STEPS_PER_OCTAVE,
+    Settings,
+    WaveformCodec,
+    WaveformConfig,
+    guess,
+    quantize,
+)
+from codec.waveform.rate import ideal_rate, measure_centroids
+from pipeline.params import Params
+from pipeline.shards import Shards
+from pipeline.tasks import Crops
+
+OCTAVES = -5.6, 0.3  # of the step over the clip's RMS: from about 45 dB SNR to 5
+VALIDATED_SNR = 15, 25, 30, 37  # dB
+CLIPS = 16  # validation clips, evenly spaced over the split
+CENTROID_SECONDS = 200
+
+
+class WaveformTask:
+    """`pipeline.tasks.Task` for `codec.waveform`."""
+
+    name = "waveform"
+    sections = ("waveform",)
+
+    def __init__(self, params: Params, device: torch.device):
+        self.settings, self.loop, self.device = params.waveform.loss, params.waveform.train, device
+        config = params.waveform.model
+        context = ContextConfig(
+            bins=config.hop, **config.model_dump(exclude={"hop"}) | {"dilations": tuple(config.dilations)}
+        )
+        self.model = WaveformCodec(WaveformConfig(params.preprocess.sample_rate, config.hop, context)).to(device)
+
+    def compile(self) -> None:
+        self.model.context.compile()
+
+    def start(self, crops: Crops) -> None:
+        pass  # unlike the token codec it needs no data to start: every SNR is there, only the bits are many
+
+    def step(self, audio: Tensor, random: np.random.Generator) -> dict[str, Tensor]:
+        with torch.no_grad():
+            settings = self._random_settings(audio, random)
+            values = self.model.compress(self.model.mdct(audio), settings)
+            price = torch.from_numpy(random.uniform(0.6, 1.4, (len(audio), 1, 1)).astype(np.float32) * PRICE)
+            integers = quantize(values, guess(values), self.model.prices, price.to(self.device))
+        each = self.model(integers, settings).mean((1, 2))
+        # Files of many bits would outweigh those of few.
+        weight = each.detach().clamp(min=0.02) ** -self.settings.rate_power
+        return {"total": (each * weight).mean(), "bits_per_coefficient": each.detach().mean()}
+
+    def _random_settings(self, audio: Tensor, random: np.random.Generator) -> Settings:
+        """Steps of every size, white noise for most crops, noise that follows speech for some."""
+        level = audio.square().mean(1).clamp(min=1e-10).sqrt().cpu().numpy()
+        shaped = random.random(len(audio)) < self.settings.shaped_share
+        octaves = random.uniform(*OCTAVES, len(audio)) - 0.5 * shaped
+        step = np.clip(np.round(-STEPS_PER_OCTAVE * (np.log2(level) + octaves)), 0, LAST_STEP)
+        knee = np.where(shaped, random.integers(64, 161, len(audio)), 0)
+        tilt = np.where(shaped, random.integers(0, 256, len(audio)), 0)
+        return Settings(*(torch.from_numpy(part.astype(np.int64)).to(self.device) for part in (step, knee, tilt)))
+
+    def epoch_statistics(self) -> dict[str, float]:
+        return {}
+
+    @torch.no_grad()
+    def validate(self, shards: Shards) -> dict[str, float]:
+        """Mean kbit/s of an ideal coder at each of some SNRs."""
+        self.model.eval()
+        chosen = range(0, len(shards), math.ceil(len(shards) / CLIPS))
+        audio = [torch.from_numpy(shards.clip(clip)).to(self.device) for clip in chosen]
+        return {
+            f"kbps_at_{snr}_db": float(np.mean([ideal_rate(self.model, clip, snr) for clip in audio]))
+            for snr in VALIDATED_SNR
+        }
+
+    def headline(self, row: dict[str, float]) -> str:
+        return "  ".join(f"{row[f'kbps_at_{snr}_db']:.2f} kbps at {snr} dB" for snr in VALIDATED_SNR)
+
+    def refuse(self, statistics: dict[str, float], epoch: int) -> None:
+        pass  # no state of it is beyond repair: training goes on lowering bits
+
+    def finish(self, crops: Crops) -> None:
+        measure_centroids(self.model, crops(math.ceil(CENTROID_SECONDS / self.loop.crop_seconds)))
+
+    def save(self, folder: Path) -> None:
+        self.model.save(folder)
+
+    def summary(self, start: dict[str, float], end: dict[str, float]) -> dict[str, dict[str, float]]:
+        shown = [f"kbps_at_{snr}_db" for snr in VALIDATED_SNR]
+        return {
+            "before_training": {name: start[name] for name in shown},
+            "after_training": {name: end[name] for name in shown},
+        }
