@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -35,8 +36,16 @@ def read(path: Path | str, rate: int) -> np.ndarray:
         with soundfile.SoundFile(source) as file:
             blocks = [_whole_numbers(block, name) for block in _resampled(file, rate)]
     except (soundfile.LibsndfileError, OSError) as error:
-        raise AudioError(f"{name}: {getattr(error, 'error_string', None) or error.strerror}") from None
+        reason = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
+        raise AudioError(f"{name}: {_missing(source) or reason}") from None
     return np.concatenate(blocks) if blocks else np.zeros(0, np.int16)
+
+
+def _missing(source) -> str | None:
+    """What libsndfile calls a "System error"."""
+    if isinstance(source, Path) and not source.exists():
+        return "no such file"
+    return "a folder, not a recording" if isinstance(source, Path) and source.is_dir() else None
 
 
 def _through_ffmpeg(path: Path):
@@ -55,7 +64,7 @@ def _through_ffmpeg(path: Path):
             else f"{path}: {path.suffix} needs ffmpeg, which is not installed"
         )
         raise AudioError(missing) from None
-    except CouldntDecodeError:
+    except (CouldntDecodeError, IndexError, KeyError):  # pydub looks neither for an audio track nor at what it is
         raise AudioError(f"{path}: ffmpeg cannot decode it") from None
     wav.seek(0)
     return wav
@@ -87,16 +96,23 @@ def write_wav(path: Path | str, blocks: Iterator[np.ndarray], rate: int) -> None
             for block in blocks:
                 file.write(np.round(np.clip(block, -1, 32767 / 32768) * 32768).astype(np.int16))
 
-    if str(path) == "-":
-        with tempfile.TemporaryFile() as spool:  # a WAV header needs a file in which one can go back
-            write(spool)
-            spool.seek(0)
-            while part := spool.read(1 << 20):
-                sys.stdout.buffer.write(part)
-        sys.stdout.buffer.flush()
-    else:
-        with whole_file(Path(path)) as temporary:
-            write(str(temporary))
+    try:
+        if str(path) == "-" or is_special(path):
+            with tempfile.NamedTemporaryFile(suffix=".wav") as spool:  # a WAV header needs a file in which one can go back
+                write(spool.name)
+                with contextlib.nullcontext(sys.stdout.buffer) if str(path) == "-" else open(path, "wb") as sink:
+                    shutil.copyfileobj(spool, sink)
+                    sink.flush()
+        else:
+            with whole_file(Path(path)) as temporary:
+                write(str(temporary))
+    except soundfile.LibsndfileError as error:
+        raise AudioError(f"{path}: cannot be written ({error.error_string.rstrip('.')}); is the disk full?") from None
+
+
+def is_special(path: Path | str) -> bool:
+    """Whether a device or a pipe lies there, which is written to and never replaced by a file."""
+    return Path(path).exists() and not Path(path).is_file() and not Path(path).is_dir()
 
 
 @contextlib.contextmanager

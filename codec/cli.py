@@ -1,13 +1,14 @@
 """The command `telucodec`."""
 
 import argparse
+import contextlib
 import json
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from codec.audio_files import AudioError, read, whole_file, write_wav
+from codec.audio_files import AudioError, is_special, read, whole_file, write_wav
 
 EXAMPLES = {
     "encode": """examples:
@@ -130,7 +131,9 @@ def _encode(options: argparse.Namespace) -> None:
     jobs = list(_jobs(options, ".tlc"))
     codec = _load(options)
     for source, target in _shown(jobs):
-        data = codec.encode(read(source, codec.sample_rate), **_target(options))
+        audio = read(source, codec.sample_rate)
+        with _named(source):
+            data = codec.encode(audio, **_target(options))
         _write(target, data)
 
 
@@ -139,10 +142,19 @@ def _decode(options: argparse.Namespace) -> None:
     codec = _load(options)
     for source, target in _shown(jobs):
         data = _bytes(source)
-        try:
+        with _named(source):
             write_wav(target, codec.decode_blocks(data, options.lenient), codec.sample_rate)
-        except ValueError as error:
-            raise type(error)(f"{source}: {error}") from None
+
+
+@contextlib.contextmanager
+def _named(source: str) -> Iterator[None]:
+    """Errors within name the input."""
+    try:
+        yield
+    except AudioError:
+        raise
+    except ValueError as error:
+        raise UsageError(f"{source}: {error}") from error
 
 
 def _jobs(options: argparse.Namespace, suffix: str) -> Iterator[tuple[str, str]]:
@@ -163,7 +175,7 @@ def _jobs(options: argparse.Namespace, suffix: str) -> Iterator[tuple[str, str]]
             target = str((Path(output) if folder else Path(source).parent) / f"{Path(source).stem}{suffix}")
         if target in targets:
             raise UsageError(f"two inputs would both be written to {target}")
-        if target != "-" and Path(target).exists() and not Path(target).is_char_device() and not options.force:
+        if target != "-" and Path(target).exists() and not is_special(target) and not options.force:
             raise UsageError(f"{target} exists; --force overwrites it")
         targets.append(target)
     if folder:
@@ -186,7 +198,7 @@ def _write(target: str, data: bytes) -> None:
     if target == "-":
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
-    elif Path(target).is_char_device():  # such as /dev/null, which must not be replaced by a file
+    elif is_special(target):
         Path(target).write_bytes(data)
     else:
         with whole_file(Path(target)) as temporary:
@@ -228,7 +240,8 @@ def _evaluate(options: argparse.Namespace) -> None:
     codec, rows = _load(options), []
     for source in tqdm(options.inputs, unit="file", file=sys.stderr, disable=None if len(options.inputs) > 1 else True):
         audio = read(source, codec.sample_rate)
-        data = codec.encode(audio, **_target(options))
+        with _named(source):
+            data = codec.encode(audio, **_target(options))
         reference = (audio / 32768).astype("float32")
         kbps = 8 * len(data) / max(len(audio), 1) * codec.sample_rate / 1000
         rows.append({"file": source, "bytes": len(data), "kbps": kbps, **measure(reference, codec.decode(data))})

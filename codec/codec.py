@@ -1,20 +1,23 @@
 """TeluCodec's Python interface: `load`, `Codec.encode`, `Codec.decode`, and streaming.
 
-import codec
-telu = codec.load()
-data = telu.encode(audio, snr=30)      # or kbps=6, or tokens=8
-audio = telu.decode(data)
+    import codec
+    telu = codec.load()
+    data = telu.encode(audio, snr=30)      # or kbps=6, or tokens=8
+    audio = telu.decode(data)
 """
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Iterator
+import operator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+from safetensors import SafetensorError
 
 from codec import container, rate
 from codec.container import ContainerError, Header, Mode
+from codec.samples import checked, energy
 from codec.streaming import FrameDecoder, StreamDecoder, StreamEncoder
 from codec.token_packets import TokenPackets
 from codec.tokens.model import TokenCodec
@@ -26,6 +29,7 @@ PACKET_SECONDS = 2.0  # a packet decodes by itself; a longer one costs fewer bit
 LIVE_KEY_SECONDS = 1.0
 SIDE_BY_SIDE = 32  # packets that go through the network at once
 DECODED_SECONDS = 64.0
+MOST_LOST_FRAMES = 1 << 18  # more than an hour: what a lenient decoder fills with silence for one file
 SHAPED_FLOOR = 3.0, -5.0  # log2 of the knee over the RMS: at perception 0 and what 1 adds
 
 
@@ -33,23 +37,26 @@ class ModelError(ValueError):
     """A model is missing, or not the one a file was made with."""
 
 
-KINDS = {"waveform": WaveformCodec, "tokens": TokenCodec}
-
-
-def load(folder: Path | str | None = None, kinds: Iterable[str] = KINDS) -> "Codec":
+def load(folder: Path | str | None = None) -> "Codec":
     """The codec that came with this package, or the models in `folder`/waveform and `folder`/tokens.
 
     Raises:
-        ModelError: there is neither.
+        ModelError: there is neither, or one that cannot be read.
     """
     folder = WEIGHTS if folder is None else Path(folder)
-    found = {kind: KINDS[kind].load(folder / kind) for kind in kinds if (folder / kind / "config.json").exists()}
+    kinds = {"waveform": WaveformCodec, "tokens": TokenCodec}
+    found = {name: _read(kind, folder / name) for name, kind in kinds.items() if (folder / name / "config.json").exists()}
     if not found:
-        raise ModelError(
-            f"no model in {folder}: there is no {' and no '.join(f'{kind}/config.json' for kind in kinds)}"
-        )
+        raise ModelError(f"no model in {folder}: neither waveform/config.json nor tokens/config.json is there")
     ids = {name: hashlib.sha256((folder / name / "model.safetensors").read_bytes()).digest() for name in found}
     return Codec(found, ids)
+
+
+def _read(kind: type, folder: Path) -> WaveformCodec | TokenCodec:
+    try:
+        return kind.load(folder)
+    except (OSError, SafetensorError, RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise ModelError(f"{folder} holds no model that can be read: {error}") from error
 
 
 class Codec:
@@ -85,23 +92,29 @@ class Codec:
                 a target out of reach.
             ModelError: the model it needs is not there.
         """
-        audio = self._checked(audio)
+        audio = checked(audio)
         targets = {"snr": snr, "kbps": kbps, "step": step, "tokens": tokens}
         given = {name: value for name, value in targets.items() if value is not None}
         if len(given) != 1:
             raise ValueError(f"give exactly one of snr, kbps, step and tokens, not {len(given)} of them")
         if not 0 <= perception <= 1:
             raise ValueError(f"perception must lie between 0 and 1, got {perception}")
+        if not math.isfinite(next(iter(given.values()))):
+            raise ValueError(f"{next(iter(given))} must be a number, got {next(iter(given.values()))}")
+        if kbps is not None and kbps <= 0:
+            raise ValueError(f"kbps must be above 0, got {kbps}")
+        if tokens is not None and perception:
+            raise ValueError("perception is for the waveform mode; tokens have none")
         if tokens is not None:
             return self._encode_tokens(audio, tokens)
         (name, value), *_ = given.items()
-        level = _level(audio)
+        level = math.sqrt(energy(audio) / max(len(audio), 1))
 
         def encode_at(step: int) -> tuple[bytes, float]:
             return self._encode_waveform(audio, self._settings(step, perception, level), progress)
 
         if name == "step":
-            return encode_at(int(value))[0]
+            return encode_at(operator.index(value))[0]
         if level == 0:
             return encode_at(0)[0]
         search = rate.Search(self._model("waveform"), audio, lambda step: self._settings(step, perception, level))
@@ -178,7 +191,7 @@ class Codec:
         block = round(SIDE_BY_SIDE * PACKET_SECONDS * self.sample_rate)
         parts = []
         for start in range(0, len(audio), block):
-            parts.append(encoder.push(_floats(audio[start : start + block])))
+            parts.append(encoder.push(audio[start : start + block]))
             progress(min(start + block, len(audio)) / self.sample_rate)
         parts.append(encoder.finish())
         return b"".join(parts), encoder.error
@@ -187,7 +200,9 @@ class Codec:
         model = self._model("tokens")
         coder = TokenPackets(model, levels or model.config.quantizer.levels)
         size = round(PACKET_SECONDS * model.frame_rate)
-        header = Header(Mode.TOKENS, self.ids["tokens"][:4], self.sample_rate, len(audio), size, 1, (coder.levels,))
+        header = Header(
+            Mode.TOKENS, self.ids["tokens"][:4], self.sample_rate, len(audio), size, 1, (coder.levels,)
+        )
         codes = coder.codes(audio)
         packets = [coder.pack(codes[start : start + size]) for start in range(0, len(codes), size)]
         written = (container.write_packet(number, payload) for number, payload in enumerate(packets))
@@ -203,10 +218,15 @@ class Codec:
     def _token_blocks(self, header: Header, packets: "list[Packet]", lenient: bool) -> Iterator[np.ndarray]:
         coder = TokenPackets(self._model("tokens"), header.settings[0])
         silence = coder.codes(np.zeros(coder.hop, np.float32))[:1]
-        codes = [
-            np.repeat(silence, count, 0) if part is None else coder.unpack(part, count) for _, part, count in packets
-        ]
-        yield coder.audio(np.concatenate(codes))
+        codes = []
+        for _, payload, count in packets:
+            try:
+                codes.append(np.repeat(silence, count, 0) if payload is None else coder.unpack(payload, count))
+            except ContainerError:
+                if not lenient:
+                    raise
+                codes.append(np.repeat(silence, count, 0))
+        yield coder.audio(np.concatenate(codes)) if codes else np.zeros(0, np.float32)
 
     def _model(self, name: str) -> WaveformCodec | TokenCodec:
         if name not in self._models:
@@ -222,25 +242,14 @@ class Codec:
                 "model it was made with (--model)"
             )
 
-    def _checked(self, audio: np.ndarray) -> np.ndarray:
-        audio = np.asarray(audio)
-        if audio.ndim != 1:
-            raise ValueError(f"audio must be mono, an array [samples]; got the shape {audio.shape}")
-        if audio.dtype == np.int16:
-            return audio
-        audio = audio.astype(np.float32)
-        if not np.isfinite(audio).all():
-            raise ValueError("audio holds values that are not finite")
-        return audio
-
 
 Packet = tuple[int, bytes | None, int]  # number, payload (None: lost), frames
 
 
 def _packets(header: Header, hop: int, data: bytes, place: int, lenient: bool) -> tuple[int, list[Packet]]:
     """The number of samples of a file, and its packets."""
-    found = list(container.read_packets(data, place, header.packets(hop), lenient))
     size, frames = header.packet_frames, header.frames(hop)
+    found = list(container.read_packets(data, place, header.packets(hop), lenient, MOST_LOST_FRAMES // size))
     if frames is not None:
         return header.samples, [(number, payload, min(size, frames - number * size)) for number, payload in found]
     ended = bool(found) and found[-1][0] == -1
@@ -252,14 +261,3 @@ def _packets(header: Header, hop: int, data: bytes, place: int, lenient: bool) -
     if samples > most:
         raise ContainerError(f"the stream's end mark tells of {samples} samples, its packets hold at most {most}")
     return samples, packets
-
-
-def _floats(audio: np.ndarray) -> np.ndarray:
-    return audio / 32768 if audio.dtype == np.int16 else audio
-
-
-def _level(audio: np.ndarray) -> float:
-    """RMS of audio [samples]."""
-    blocks = (_floats(audio[start : start + 1_000_000]) for start in range(0, len(audio), 1_000_000))
-    energy = sum(float(np.sum(np.square(block, dtype=np.float64))) for block in blocks)
-    return math.sqrt(energy / max(len(audio), 1))

@@ -15,7 +15,7 @@ VERSION = 1
 MARKER = 0xA5
 NUMBER_FACTOR = 0x9E3779 | 1  # odd, so that a number can be computed from a checksum modulo 2^24
 NUMBER_INVERSE = pow(NUMBER_FACTOR, -1, 1 << 24)
-LONGEST_GAP = 4096  # packets a reader may find missing in a row
+MOST_LOST = 4096  # packets of a file that a lenient reader takes for missing, unless told another number
 MAX_SAMPLES = 1 << 40
 MAX_PACKET_FRAMES = 4096
 MAX_KEY_PACKETS = 4096
@@ -53,11 +53,7 @@ class Header:
             ("frames a packet", 1 <= self.packet_frames <= MAX_PACKET_FRAMES, self.packet_frames),
             ("packets a key", 1 <= self.key_packets <= MAX_KEY_PACKETS, self.key_packets),
             ("settings", len(self.settings) == len(allowed), self.settings),
-            (
-                "settings",
-                all(0 <= value < end for value, end in zip(self.settings, allowed, strict=False)),
-                self.settings,
-            ),
+            ("settings", all(0 <= value < end for value, end in zip(self.settings, allowed, strict=False)), self.settings),
         )
         for name, fine, value in checks:
             if not fine:
@@ -135,35 +131,44 @@ def write_end(samples: int) -> bytes:
 
 
 def read_packets(
-    data: bytes, place: int, count: int | None, lenient: bool = False
+    data: bytes, place: int, count: int | None, lenient: bool = False, most_lost: int = MOST_LOST
 ) -> Iterator[tuple[int, bytes | None]]:
     """Numbers and payloads of the packets from `place` on; the payload of a lost packet is None.
 
     A stream of unknown length (`count` None) ends with number -1 and the payload of its end mark.
 
     Raises:
-        ContainerError: unless `lenient`, a packet is damaged or missing, or bytes follow the last one.
+        ContainerError: unless `lenient`, a packet is damaged or missing, or bytes follow the last one; with `lenient`, more
+            than `most_lost` packets are missing, so that a short file with an absurd header fills neither memory nor disk.
     """
-    expected, budget = 0, SEARCH_FACTOR * (len(data) + 1)
+    expected, lost, budget = 0, 0, SEARCH_FACTOR * (len(data) + 1)
     while count is None or expected < count:
         found = _packet_at(data, place)
-        if found is None or not _follows(found[0], expected, count, lenient):
+        if found is None or not _follows(found[0], expected, count, most_lost if lenient else 0):
             if not lenient:
                 raise ContainerError(_damage(data, place, expected, count))
-            found, place, budget = _search(data, place + 1, expected, count, budget)
+            found, place, budget = _search(data, place + 1, expected, count, most_lost, budget)
             if found is None:
                 break
         number, payload, place = found
         if number == -1:
             yield -1, payload
             return
-        yield from ((lost, None) for lost in range(expected, number))
+        lost += number - expected
+        _check_lost(lost, most_lost)
+        yield from ((missing, None) for missing in range(expected, number))
         yield number, payload
         expected = number + 1
     if count is not None:
-        yield from ((lost, None) for lost in range(expected, count))
+        _check_lost(lost + count - expected, most_lost)
+        yield from ((missing, None) for missing in range(expected, count))
         if place < len(data) and not lenient:
             raise ContainerError(f"{len(data) - place} bytes follow the last packet, from byte {place} on")
+
+
+def _check_lost(lost: int, most_lost: int) -> None:
+    if lost > most_lost:
+        raise ContainerError(f"{lost} packets are missing, more than the {most_lost} that can be replaced by silence")
 
 
 def next_packet(data: bytes, expected: int) -> tuple[int, bytes, int] | None:
@@ -203,15 +208,13 @@ def _packet_at(data: bytes, place: int) -> tuple[int, bytes, int] | None:
     return number, payload, start + 3 + length
 
 
-def _follows(number: int, expected: int, count: int | None, lenient: bool) -> bool:
+def _follows(number: int, expected: int, count: int | None, most_lost: int) -> bool:
     if number == -1:
         return count is None
-    if not lenient:
-        return number == expected
-    return expected <= number <= expected + LONGEST_GAP and (count is None or number < count)
+    return expected <= number <= expected + most_lost and (count is None or number < count)
 
 
-def _search(data: bytes, place: int, expected: int, count: int | None, budget: int):
+def _search(data: bytes, place: int, expected: int, count: int | None, most_lost: int, budget: int):
     """The next packet that may follow; gives up when `budget` bytes have been checked in vain."""
     while budget > 0:
         place = data.find(MARKER, place)
@@ -219,7 +222,7 @@ def _search(data: bytes, place: int, expected: int, count: int | None, budget: i
             break
         found = _packet_at(data, place)
         if found is not None:
-            if _follows(found[0], expected, count, lenient=True):
+            if _follows(found[0], expected, count, most_lost):
                 return found, place, budget
             budget -= len(found[1])
         budget -= 1

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from codec.mdct import ExactMDCT
+from codec.samples import energy, floats
 from codec.waveform import entropy
 from codec.waveform.model import LAST_STEP, PRICE, STEPS_PER_OCTAVE, Settings, WaveformCodec, guess, quantize
 
@@ -28,9 +29,8 @@ class Search:
     def __init__(self, codec: WaveformCodec, audio: np.ndarray, settings: Callable[[int], tuple[int, int, int]]):
         self._codec, self._audio, self._settings = codec, audio, settings
         self._seconds = len(audio) / codec.config.sample_rate
-        whole = audio / 32768 if audio.dtype == np.int16 else audio
-        self._energy = float(np.sum(np.square(whole, dtype=np.float64)))
-        self._sample = _pieces(codec, whole)
+        self._energy = energy(audio)
+        self._sample = _pieces(codec, audio)
 
     def to_snr(self, wanted: float, encode_at: EncodeAt) -> bytes:
         """The file whose SNR is nearest to `wanted` dB."""
@@ -78,7 +78,7 @@ def _pieces(codec: WaveformCodec, audio: np.ndarray) -> Tensor:
     count = min(math.ceil(len(audio) / size), round(TRIED_SECONDS / PIECE_SECONDS))
     frames = []
     for start in np.linspace(0, max(len(audio) - size, 0), count).astype(int):
-        piece = audio[start : start + size]
+        piece = floats(audio[start : start + size])
         padded = np.pad(piece, (0, -len(piece) % hop + hop))
         frames.append(transform.analyse(transform.silence(), torch.from_numpy(np.ascontiguousarray(padded)))[0])
     return torch.cat(frames)[None].float()

@@ -6,6 +6,7 @@ import torch
 from codec import container
 from codec.container import ContainerError, Header, Mode
 from codec.mdct import ExactMDCT
+from codec.samples import checked, floats
 from codec.waveform.entropy import DamagedPacket
 from codec.waveform.packets import WaveformPackets
 
@@ -32,7 +33,12 @@ class StreamEncoder:
         self.error = 0.0  # squared error so far
 
     def push(self, samples: Audio) -> bytes:
-        """Samples [count] in [-1, 1] at the codec's rate to the bytes that they complete."""
+        """Samples [count], float in [-1, 1] or int16, at the codec's rate to the bytes that they complete.
+
+        Raises:
+            ValueError: samples of another kind, not finite or far beyond full scale; the encoder is as before.
+        """
+        samples = floats(checked(samples))
         self._samples += len(samples)
         self._waiting = np.concatenate([self._waiting, samples])
         whole = len(self._waiting) // self.coder.hop * self.coder.hop

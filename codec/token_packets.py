@@ -3,6 +3,8 @@
 import numpy as np
 import torch
 
+from codec.container import ContainerError
+from codec.samples import floats
 from codec.tokens.model import TokenCodec
 
 BLOCK_FRAMES = 1500  # frames that go through the network at once: bounds memory
@@ -28,7 +30,7 @@ class TokenPackets:
             first = max(start - self._context, 0)
             # Frame t covers samples (t - 1) * hop to (t + 1) * hop; the transform puts a hop of zeros before a piece.
             piece = audio[first * self.hop : (end + 1) * self.hop]
-            coded = self.codec.encode(torch.from_numpy(np.ascontiguousarray(piece, np.float32))[None], self.levels)
+            coded = self.codec.encode(torch.from_numpy(np.ascontiguousarray(floats(piece), np.float32))[None], self.levels)
             parts.append(coded[0, :, start - first : end - first].numpy().T)
         return np.concatenate(parts)
 
@@ -52,13 +54,13 @@ class TokenPackets:
         """Bytes to codes [frames, levels].
 
         Raises:
-            ValueError: the payload has another length than so many frames need, or codes beyond the codebook.
+            ContainerError: the payload has another length than so many frames need, or codes beyond the codebook.
         """
         wanted = frames * self.levels * self.bits
         if len(payload) != -(-wanted // 8):
-            raise ValueError(f"{len(payload)} bytes hold no {frames} frames of {self.levels} codes")
+            raise ContainerError(f"{len(payload)} bytes hold no {frames} frames of {self.levels} codes")
         binary = np.unpackbits(np.frombuffer(payload, np.uint8))[:wanted].reshape(-1, self.bits).astype(np.int64)
         codes = (binary << np.arange(self.bits - 1, -1, -1)).sum(1)
         if codes.max(initial=0) >= self.codec.config.quantizer.size:
-            raise ValueError(f"a code of {codes.max()} in a codebook of {self.codec.config.quantizer.size}")
+            raise ContainerError(f"a code of {codes.max()} in a codebook of {self.codec.config.quantizer.size}")
         return codes.reshape(frames, self.levels)
