@@ -98,7 +98,9 @@ def write_wav(path: Path | str, blocks: Iterator[np.ndarray], rate: int) -> None
 
     try:
         if str(path) == "-" or is_special(path):
-            with tempfile.NamedTemporaryFile(suffix=".wav") as spool:  # a WAV header needs a file in which one can go back
+            with tempfile.NamedTemporaryFile(
+                suffix=".wav"
+            ) as spool:  # a WAV header needs a file in which one can go back
                 write(spool.name)
                 with contextlib.nullcontext(sys.stdout.buffer) if str(path) == "-" else open(path, "wb") as sink:
                     shutil.copyfileobj(spool, sink)

@@ -1,9 +1,9 @@
 """TeluCodec's Python interface: `load`, `Codec.encode`, `Codec.decode`, and streaming.
 
-    import codec
-    telu = codec.load()
-    data = telu.encode(audio, snr=30)      # or kbps=6, or tokens=8
-    audio = telu.decode(data)
+import codec
+telu = codec.load()
+data = telu.encode(audio, snr=30)      # or kbps=6, or tokens=8
+audio = telu.decode(data)
 """
 
 import hashlib
@@ -45,7 +45,9 @@ def load(folder: Path | str | None = None) -> "Codec":
     """
     folder = WEIGHTS if folder is None else Path(folder)
     kinds = {"waveform": WaveformCodec, "tokens": TokenCodec}
-    found = {name: _read(kind, folder / name) for name, kind in kinds.items() if (folder / name / "config.json").exists()}
+    found = {
+        name: _read(kind, folder / name) for name, kind in kinds.items() if (folder / name / "config.json").exists()
+    }
     if not found:
         raise ModelError(f"no model in {folder}: neither waveform/config.json nor tokens/config.json is there")
     ids = {name: hashlib.sha256((folder / name / "model.safetensors").read_bytes()).digest() for name in found}
@@ -200,9 +202,7 @@ class Codec:
         model = self._model("tokens")
         coder = TokenPackets(model, levels or model.config.quantizer.levels)
         size = round(PACKET_SECONDS * model.frame_rate)
-        header = Header(
-            Mode.TOKENS, self.ids["tokens"][:4], self.sample_rate, len(audio), size, 1, (coder.levels,)
-        )
+        header = Header(Mode.TOKENS, self.ids["tokens"][:4], self.sample_rate, len(audio), size, 1, (coder.levels,))
         codes = coder.codes(audio)
         packets = [coder.pack(codes[start : start + size]) for start in range(0, len(codes), size)]
         written = (container.write_packet(number, payload) for number, payload in enumerate(packets))

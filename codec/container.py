@@ -53,7 +53,11 @@ class Header:
             ("frames a packet", 1 <= self.packet_frames <= MAX_PACKET_FRAMES, self.packet_frames),
             ("packets a key", 1 <= self.key_packets <= MAX_KEY_PACKETS, self.key_packets),
             ("settings", len(self.settings) == len(allowed), self.settings),
-            ("settings", all(0 <= value < end for value, end in zip(self.settings, allowed, strict=False)), self.settings),
+            (
+                "settings",
+                all(0 <= value < end for value, end in zip(self.settings, allowed, strict=False)),
+                self.settings,
+            ),
         )
         for name, fine, value in checks:
             if not fine:

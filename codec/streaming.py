@@ -30,7 +30,9 @@ class StreamEncoder:
         self._state = coder.new_state()
         self._number, self._samples = 0, 0
         self._begun = False
-        self.error = 0.0  # squared error so far
+        self._error_overlap = self._transform.silence()
+        self._error_samples = -coder.hop  # the first hop lies before the recording
+        self.error = 0.0  # squared error of the samples that a decoder could give so far
 
     def push(self, samples: Audio) -> bytes:
         """Samples [count], float in [-1, 1] or int16, at the codec's rate to the bytes that they complete.
@@ -74,16 +76,23 @@ class StreamEncoder:
         if self.header.key_packets > 1:
             return b"".join(self._next(packet) for packet in packets)
         payloads, _, errors = self.coder.encode(packets, [self.coder.new_state() for _ in packets])
-        self.error += sum(errors)
+        self._account(torch.cat(errors))
         first, self._number = self._number, self._number + len(payloads)
         return b"".join(container.write_packet(number, payload) for number, payload in enumerate(payloads, first))
+
+    def _account(self, frames: torch.Tensor) -> None:
+        """Add up what frames [frames, hop] of errors are in samples; those beyond the recording's end are cut."""
+        audio, self._error_overlap = self._transform.synthesise(self._error_overlap, frames)
+        start, self._error_samples = self._error_samples, self._error_samples + len(audio)
+        end = len(audio) if self.header.samples is None else max(self.header.samples - start, 0)
+        self.error += float(audio[max(-start, 0) : end].square().sum())
 
     def _next(self, packet: torch.Tensor) -> bytes:
         """A packet that goes on from the one before."""
         if self._number % self.header.key_packets == 0:
             self._state = self.coder.new_state()
         (payload,), (self._state,), (error,) = self.coder.encode([packet], [self._state])
-        self.error += error
+        self._account(error)
         self._number += 1
         return container.write_packet(self._number - 1, payload)
 

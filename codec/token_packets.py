@@ -30,7 +30,9 @@ class TokenPackets:
             first = max(start - self._context, 0)
             # Frame t covers samples (t - 1) * hop to (t + 1) * hop; the transform puts a hop of zeros before a piece.
             piece = audio[first * self.hop : (end + 1) * self.hop]
-            coded = self.codec.encode(torch.from_numpy(np.ascontiguousarray(floats(piece), np.float32))[None], self.levels)
+            coded = self.codec.encode(
+                torch.from_numpy(np.ascontiguousarray(floats(piece), np.float32))[None], self.levels
+            )
             parts.append(coded[0, :, start - first : end - first].numpy().T)
         return np.concatenate(parts)
 

@@ -29,8 +29,8 @@ class WaveformPackets:
         return self.codec.context.start(1)
 
     @torch.no_grad()
-    def encode(self, packets: list[Tensor], states: list[State]) -> tuple[list[bytes], list[State], list[float]]:
-        """Coefficients [frames, hop] of each packet to its bytes, the states after them, and their squared errors."""
+    def encode(self, packets: list[Tensor], states: list[State]) -> tuple[list[bytes], list[State], list[Tensor]]:
+        """Coefficients [frames, hop] of each packet to its bytes, the states after them, and their errors [frames, hop]."""
         payloads, after, errors = [], [], []
         for frames, state in _batches(packets, states):
             settings = self._settings(len(frames))
@@ -40,7 +40,7 @@ class WaveformPackets:
             payloads += [self._write(values[place], _at(given, place)) for place in range(len(values))]
             after += moved.split()
             decoded = self.codec.expand(self.codec.reconstruct(integers, parameters), settings)
-            errors += (frames - decoded).square().sum((1, 2)).tolist()
+            errors += list(frames - decoded)
         return payloads, after, errors
 
     def _write(self, values: np.ndarray, given: Symbols) -> bytes:

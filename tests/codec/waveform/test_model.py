@@ -1,0 +1,119 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from codec.mdct import ExactMDCT
+from codec.waveform import entropy
+from codec.waveform.context import ContextConfig
+from codec.waveform.model import PRICE, Settings, WaveformCodec, WaveformConfig, guess, quantize
+from codec.waveform.packets import WaveformPackets
+from codec.waveform.rate import ideal_rate, measure_centroids
+
+CONFIG = WaveformConfig(
+    hop=40, context=ContextConfig(bins=40, channels=16, expansion=2, dilations=(1, 2), features=3, hidden=8)
+)
+SHAPED = Settings(torch.tensor([300, 500]), torch.tensor([120, 0]), torch.tensor([200, 255]))
+
+
+@pytest.fixture(scope="module")
+def codec():
+    torch.manual_seed(0)
+    return WaveformCodec(CONFIG).eval()
+
+
+@pytest.fixture(scope="module")
+def speech(spoken):
+    return torch.from_numpy(spoken(1.0, seed=3))
+
+
+def snr(signal, output):
+    return 10 * math.log10(float(signal.square().sum() / (signal - output).square().sum()))
+
+
+def test_expanding_undoes_compressing(codec):
+    coefficients = torch.randn(2, 5, 40, dtype=torch.float64)
+    values = codec.compress(coefficients, SHAPED)
+    assert torch.allclose(codec.expand(values, SHAPED), coefficients, rtol=1e-10)
+
+
+def test_steps_halve_every_64_and_the_tilt_makes_them_finer_where_speech_is_weak(codec):
+    plain = codec.steps(Settings.of(128))
+    assert torch.equal(plain, torch.full((1, 1, 40), 0.25, dtype=torch.float64))
+    tilted = codec.steps(Settings.of(128, tilt=255))[0, 0]
+    assert tilted[0] > 1 and tilted[-1] < 0.14 and (tilted.diff() <= 0).all()
+
+
+def test_a_knee_makes_steps_grow_with_the_magnitude(codec):
+    settings = Settings.of(128, knee=160)  # one step
+    edges = codec.expand(torch.arange(8.0, dtype=torch.float64)[None, :, None].expand(1, 8, 40), settings)
+    assert torch.allclose(edges[0, :, 0], 0.25 * torch.tensor([0, 2, 6, 12, 20, 30, 42, 56], dtype=torch.float64))
+
+
+def test_quantising_weighs_error_against_bits(codec):
+    values = torch.tensor([[[0.4, 0.55, 0.7, 1.45, 2.6, -0.7, -7.8]]])
+    likely_zero = entropy.symbols(torch.tensor([-1.0, -0.25]).expand(1, 1, 7, 2))
+    flat = entropy.symbols(torch.tensor([1.5, -0.25]).expand(1, 1, 7, 2))
+    free = quantize(values, likely_zero, codec.prices, 0.0)
+    assert free.flatten().tolist() == [0, 1, 1, 1, 3, -1, -8]
+    assert quantize(values, flat, codec.prices, PRICE).flatten().tolist() == [0, 1, 1, 1, 3, -1, -8]
+    assert quantize(values, likely_zero, codec.prices, PRICE).flatten().tolist()[:3] == [0, 0, 0]
+
+
+def test_snr_is_there_before_the_first_training_step(codec, speech):
+    exact = ExactMDCT(40)
+    frames, _ = exact.analyse(exact.silence(), torch.nn.functional.pad(speech, (0, -len(speech) % 40 + 40)))
+    settings = Settings.of(6 * 64)
+    integers, parameters, _ = codec.choose(frames[None], settings)
+    decoded = codec.expand(codec.reconstruct(integers, parameters), settings)
+    audio, _ = exact.synthesise(exact.silence(), decoded[0])
+    assert snr(speech.double(), audio[40 : 40 + len(speech)]) > 15
+    assert ideal_rate(codec, speech, 20) < ideal_rate(codec, speech, 30)
+
+
+def test_centroids_raise_the_snr(spoken, codec, speech):
+    torch.manual_seed(0)
+    fresh = WaveformCodec(CONFIG).eval()
+    coefficients, settings = fresh.mdct(speech[None]), Settings.of(5 * 64)
+
+    def reached():
+        integers, parameters, _ = fresh.choose(coefficients, settings)
+        return snr(coefficients, fresh.expand(fresh.reconstruct(integers, parameters), settings))
+
+    before = reached()
+    measure_centroids(fresh, torch.from_numpy(np.stack([spoken(1.0, seed) for seed in range(20)])))
+    assert fresh.centroids.abs().max() > 0 and reached() > before
+
+
+def test_saved_weights_are_small_and_give_the_same_bits(codec, speech, tmp_path):
+    codec.save(tmp_path)
+    loaded = WaveformCodec.load(tmp_path)
+    integers = quantize(
+        codec.compress(codec.mdct(speech[None]), Settings.of(300)),
+        guess(codec.compress(codec.mdct(speech[None]), Settings.of(300))),
+        codec.prices,
+        PRICE,
+    )
+    with torch.no_grad():
+        assert torch.equal(codec(integers, Settings.of(300)), loaded(integers, Settings.of(300)))
+    assert loaded.config == CONFIG
+    weights = sum(weight.numel() for weight in codec.parameters())
+    tables = sum(table.numel() * table.element_size() for table in codec.buffers())
+    assert (tmp_path / "model.safetensors").stat().st_size < 2 * weights + tables + 20_000
+
+
+@pytest.mark.parametrize("knee, tilt", [(0, 0), (120, 200)])
+def test_packets_decode_to_what_was_chosen_side_by_side_or_alone(codec, speech, knee, tilt):
+    coder = WaveformPackets(codec, 350, knee, tilt)
+    frames = codec.mdct(speech[None])[0].double()
+    packets = [frames[:30], frames[30:60], frames[60:90], frames[90:97]]
+    states = [coder.new_state() for _ in packets]
+    payloads, after, errors = coder.encode(packets, states)
+    decoded, moved = coder.decode(payloads, [len(packet) for packet in packets], states)
+    for packet, frame, error in zip(packets, decoded, errors, strict=True):
+        assert torch.allclose(packet - frame, error, atol=1e-12)
+    alone, _ = coder.decode(payloads[1:2], [30], [coder.new_state()])
+    assert torch.equal(alone[0], decoded[1])
+    assert coder.encode(packets[3:], [coder.new_state()])[0] == payloads[3:]
+    assert all(torch.equal(one.recent, other.recent) for one, other in zip(after, moved, strict=True))
