@@ -30,7 +30,7 @@ LIVE_KEY_SECONDS = 1.0
 SIDE_BY_SIDE = 32  # packets that go through the network at once
 DECODED_SECONDS = 64.0
 MOST_LOST_FRAMES = 1 << 18  # more than an hour: what a lenient decoder fills with silence for one file
-SHAPED_FLOOR = 3.0, -5.0  # log2 of the knee over the RMS: at perception 0 and what 1 adds
+SHAPED_FLOOR = 3.0, -7.0  # log2 of the knee over the RMS: at perception 0 and what 1 adds
 
 
 class ModelError(ValueError):
@@ -180,7 +180,7 @@ class Codec:
         if perception == 0 or level == 0:
             return step, 0, 0
         knee = math.log2(level) + SHAPED_FLOOR[0] + SHAPED_FLOOR[1] * perception + step / STEPS_PER_OCTAVE
-        return step, round(min(max(160 - 16 * knee, 1), 255)), round(255 * perception)
+        return step, round(min(max(160 - 16 * knee, 1), 255)), 0
 
     def _header(self, settings: tuple[int, ...], samples: int | None, packet_frames: int, key_packets: int) -> Header:
         model = self.ids["waveform"][:4]

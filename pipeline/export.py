@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import torch
 from torch import Tensor, nn
@@ -124,6 +125,20 @@ def _write_onnx(module: nn.Module, example: Tensor, shapes: dict, output: str, p
             external_data=False,
             verbose=False,
         )
+    _forget_origins(path)
+
+
+def _forget_origins(path: Path) -> None:
+    """Take out what the exporter wrote of source files: their paths would make equal models differ between folders."""
+    model = onnx.load(path)
+    for part in (*model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output, *model.functions):
+        del part.metadata_props[:]
+        part.doc_string = ""
+    for function in model.functions:
+        for node in function.node:
+            del node.metadata_props[:]
+    del model.graph.metadata_props[:], model.metadata_props[:]
+    onnx.save(model, path)
 
 
 def verify(codec: TokenCodec, folder: Path, audio: np.ndarray) -> dict[str, float]:

@@ -22,10 +22,11 @@ from codec.waveform.rate import ideal_rate, measure_centroids
 from pipeline.params import Params
 from pipeline.shards import Shards
 from pipeline.tasks import Crops
+from pipeline.validation import chosen_clips
 
 OCTAVES = -5.6, 0.3  # of the step over the clip's RMS: from about 45 dB SNR to 5
 VALIDATED_SNR = 15, 25, 30, 37  # dB
-CLIPS = 16  # validation clips, evenly spaced over the split
+CLIPS = 10  # validation clips, evenly spaced over the split
 CENTROID_SECONDS = 200
 
 
@@ -77,8 +78,7 @@ class WaveformTask:
     def validate(self, shards: Shards) -> dict[str, float]:
         """Mean kbit/s of an ideal coder at each of some SNRs."""
         self.model.eval()
-        chosen = range(0, len(shards), math.ceil(len(shards) / CLIPS))
-        audio = [torch.from_numpy(shards.clip(clip)).to(self.device) for clip in chosen]
+        audio = [clip.to(self.device) for clip in chosen_clips(shards, CLIPS)]
         return {
             f"kbps_at_{snr}_db": float(np.mean([ideal_rate(self.model, clip, snr) for clip in audio]))
             for snr in VALIDATED_SNR

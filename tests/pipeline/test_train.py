@@ -72,6 +72,20 @@ def test_two_runs_are_equal_to_the_bit(ready):
     assert same(first, outcome())
 
 
+def test_the_waveform_codec_trains_to_fewer_bits_and_equally_each_time(ready, change):
+    outcomes = []
+    for _ in range(2):
+        forget()
+        train.main(params.load(), "waveform")
+        weights = load_file(files.MODELS / "waveform" / "model.safetensors")
+        metrics = (files.METRICS / "waveform" / "train.json").read_text()
+        outcomes.append(({name: value.clone() for name, value in weights.items()}, metrics))
+    assert same(*outcomes)
+    rates = json.loads(metrics)
+    assert rates["after_training"]["kbps_at_25_db"] < rates["before_training"]["kbps_at_25_db"]
+    assert weights["context.enter.weight"].dtype == torch.int8
+
+
 def test_training_helps(ready, change):
     train.main(change(ready, {"train.epochs": 8, "train.steps_per_epoch": 15, "train.learning_rate": 0.003}), "tokens")
     metrics = json.loads((METRICS).read_text())
