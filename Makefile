@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
-.PHONY: repro test install results clean
+.PHONY: repro test install results serve schedule-demo clean
 
 repro: install
 	dvc repro
@@ -11,6 +11,15 @@ repro: install
 
 results: install
 	@python -m pipeline.results
+
+# Prefect's server, a worker and the deployments of prefect.yaml, for this machine only; docs/prefect.md says more.
+PORT ?= 4200
+
+serve: install
+	@python -m pipeline.flows serve --port $(PORT)
+
+schedule-demo: install
+	@python -m pipeline.flows demo --port $(PORT)
 
 test: install
 	python -m pytest

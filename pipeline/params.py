@@ -4,6 +4,8 @@ python -m pipeline.params          checks params.yaml
 python -m pipeline.params h200     prints the preset as `-S key=value` words
 """
 
+import copy
+import difflib
 import os
 import re
 import sys
@@ -218,9 +220,31 @@ def load(path: str | Path = "params.yaml") -> Params:
     except yaml.YAMLError as error:
         raise ParamsError(f"{path}: not valid YAML: {error}") from None
     params = _validate(raw, path)
-    for name in params.presets:
-        _validate(_with_preset(raw, name, path), f"{path}, preset {name}")
+    for name, overrides in params.presets.items():
+        _validate(_merged(raw, overrides, f"{path}: presets.{name}"), f"{path}, preset {name}")
     return params
+
+
+def load_with(overrides: dict[str, object], path: str | Path = "params.yaml") -> Params:
+    """A parameter file with other values for some dotted keys, as `dvc exp run -S` sets them.
+
+    Raises:
+        ParamsError: as `load`, and for a key that is no parameter.
+    """
+    load(path)
+    raw = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    return _validate(_merged(raw, overrides, "overrides"), "overrides")
+
+
+def keys(model: type[BaseModel] = Params) -> list[str]:
+    """Dotted keys of all parameters."""
+    found = []
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            found += [f"{name}.{key}" for key in keys(field.annotation)]
+        elif model is not Params:  # presets are none
+            found.append(name)
+    return found
 
 
 def _validate(raw: object, source: str | Path) -> Params:
@@ -249,14 +273,19 @@ def _keys_beside(location: tuple) -> list[str]:
     return list(model.model_fields)
 
 
-def _with_preset(raw: dict, name: str, path: str | Path) -> dict:
-    """A copy of `raw` with the preset's dotted keys applied."""
-    merged = {section: dict(values) for section, values in raw.items()}
-    for key, value in raw["presets"][name].items():
-        section, _, field = key.partition(".")
-        if field not in merged.get(section, {}):
-            raise ParamsError(f"{path}: presets.{name}: {key} is no parameter")
-        merged[section][field] = value
+def _merged(raw: dict, overrides: dict[str, object], source: str) -> dict:
+    """A copy of `raw` with dotted keys replaced."""
+    merged = copy.deepcopy(raw)
+    for key, value in overrides.items():
+        *sections, field = key.split(".")
+        inner = merged
+        for section in sections:
+            inner = inner.get(section) if isinstance(inner, dict) else None
+        if key not in keys() or field not in inner:
+            near = difflib.get_close_matches(key, keys())
+            hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(keys())}"
+            raise ParamsError(f"{source}: {key} is no parameter; {hint}")
+        inner[field] = value
     return merged
 
 

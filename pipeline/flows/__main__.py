@@ -1,0 +1,83 @@
+"""The flows from a shell, with or without a server: python -m pipeline.flows [train|experiments|watch|sweep|serve|demo]."""
+
+import argparse
+import os
+import sys
+import time
+
+import yaml
+
+os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")  # a busy machine is no failure
+for name in ("PREFECT_SERVER_ANALYTICS_ENABLED", "PREFECT_CLOUD_ENABLE_ORCHESTRATION_TELEMETRY"):
+    os.environ.setdefault(name, "false")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m pipeline.flows", description=__doc__)
+    commands = parser.add_subparsers(dest="command")
+    train = commands.add_parser("train", help="run the pipeline (the default)")
+    train.add_argument("-S", dest="overrides", metavar="KEY=VALUE", type=_override, action="append", default=[])
+    train.add_argument("--name")
+    train.add_argument("--corpus", help="folder of recordings")
+    train.add_argument("--fresh", action="store_true", help="train from the start")
+    train.add_argument("--if-busy", choices=["wait", "refuse"], default="wait")
+    experiments = commands.add_parser("experiments", help="run a list of experiments")
+    experiments.add_argument("file", nargs="?", default="experiments.yaml")
+    watch = commands.add_parser("watch", help="run the pipeline if there are new recordings")
+    watch.add_argument("--every", type=float, metavar="SECONDS", help="look again and again")
+    commands.add_parser("sweep", help="mark runs whose process died as crashed")
+    for name, help in (("serve", "server, worker and deployments here"), ("demo", "show a scheduled run happening")):
+        commands.add_parser(name, help=help).add_argument("--port", type=int, default=4200)
+    arguments = parser.parse_args(sys.argv[1:] or ["train"])
+    try:
+        run(arguments)
+    except KeyboardInterrupt:
+        sys.exit("interrupted; the same command goes on from what is finished")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    if arguments.command in ("serve", "demo"):
+        from pipeline.flows import serve
+
+        serve.serve(arguments.port) if arguments.command == "serve" else serve.demo(arguments.port)
+        return
+    from pipeline.flows import flows, workspace
+
+    if arguments.command == "sweep":
+        print("\n".join(workspace.sweep()) or "no run has died")
+    elif arguments.command == "experiments":
+        _end(flows.run_experiments(arguments.file, return_state=True))
+    elif arguments.command == "watch":
+        while arguments.every:
+            print(flows.watch_data(return_state=True).message, flush=True)
+            time.sleep(arguments.every)
+        _end(flows.watch_data(return_state=True))
+    else:
+        _end(
+            flows.train_codec(
+                dict(arguments.overrides),
+                arguments.name,
+                arguments.corpus,
+                arguments.fresh,
+                arguments.if_busy,
+                return_state=True,
+            )
+        )
+
+
+def _override(text: str) -> tuple[str, object]:
+    key, sign, value = text.partition("=")
+    if not sign:
+        raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE, as loss.mse_weight=0.5")
+    return key, yaml.safe_load(value)
+
+
+def _end(state) -> None:
+    if state.is_completed():
+        print(state.message)
+    else:
+        sys.exit(f"error: {state.message}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""What DVC and git know of the workspace: its stages, their state, experiments and metrics."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import networkx
+from dvc.exceptions import DvcException
+from dvc.repo import Repo
+
+from pipeline import files
+
+
+class DvcError(Exception):
+    """DVC cannot answer; the message is its own."""
+
+
+def stages() -> tuple[list[str], set[str]]:
+    """Names of all stages, each after those it depends on, and which of them are not up to date.
+
+    Raises:
+        DvcError: dvc.yaml is wrong, or another DVC process holds the workspace.
+    """
+    try:
+        with Repo() as repo:
+            given = [stage for stage in repo.index.stages if stage.cmd]
+            place = {stage: number for number, stage in enumerate(given)}
+            after = repo.index.graph.subgraph(given).reverse()
+            ordered = networkx.lexicographical_topological_sort(after, key=place.__getitem__)
+            return [stage.addressing for stage in ordered], set(repo.status())
+    except DvcException as error:
+        raise DvcError(f"DVC: {error}") from None
+
+
+def experiment(name: str) -> str | None:
+    """The git reference of a finished experiment on the current commit, or None."""
+    head = _git("rev-parse", "HEAD").strip()
+    prefix = f"refs/exps/{head[:2]}/{head[2:]}/"
+    return prefix + name if _git("for-each-ref", "--format=%(refname)", prefix + name).split() else None
+
+
+def metrics(revision: str | None = None) -> dict[str, dict[str, float]]:
+    """Numbers by metrics file and dotted name, in the workspace or at a git revision; empty where there are none."""
+    if revision is None:
+        texts = {str(path): path.read_text(encoding="utf-8") for path in sorted(files.METRICS.rglob("*.json"))}
+    else:
+        paths = _git("ls-tree", "-r", "--name-only", revision, f"{files.METRICS}/").split()
+        texts = {path: _git("show", f"{revision}:{path}") for path in paths if path.endswith(".json")}
+    return {path: _flat(json.loads(text)) for path, text in texts.items()}
+
+
+def headline(measured: dict[str, dict[str, float]]) -> dict[str, float]:
+    """SNR in dB of each evaluated model at its highest rate: {"snr": 12.3} or, by model, {"snr tokens": 12.3, ...}."""
+    found = {}
+    for path, values in measured.items():
+        snr = [value for name, value in values.items() if name.endswith(".snr")]
+        if Path(path).name == "evaluate.json" and snr:
+            model = Path(path).parent.relative_to(files.METRICS)
+            found["snr" if model == Path() else f"snr {model}"] = max(snr)
+    return found
+
+
+def _flat(value: object, name: str = "") -> dict[str, float]:
+    if isinstance(value, dict):
+        parts = [_flat(item, f"{name}.{key}" if name else key) for key, item in value.items()]
+        return {key: number for part in parts for key, number in part.items()}
+    return {name: value} if isinstance(value, int | float) and not isinstance(value, bool) else {}
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], capture_output=True, text=True)
+    return done.stdout if done.returncode == 0 else ""

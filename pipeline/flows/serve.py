@@ -1,0 +1,144 @@
+"""A Prefect server, a worker and the deployments on this machine, for its loopback address only."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+from pipeline import files
+
+POOL = "telucodec"
+START_SECONDS = 180
+DEMO_RUN = {"train.epochs": 3, "train.steps_per_epoch": 10, "quantizer.size": 64, "model.channels": 32}
+
+
+def environment(port: int) -> dict[str, str]:
+    """Variables with which every Prefect command speaks to the server at `port`, and the UI to its own."""
+    return os.environ | {
+        "PREFECT_SERVER_API_HOST": "127.0.0.1",
+        "PREFECT_SERVER_API_PORT": str(port),  # --port alone leaves the UI at the default port
+        "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_CLOUD_ENABLE_ORCHESTRATION_TELEMETRY": "false",
+        "PREFECT_CLIENT_MAX_RETRIES": "8",  # a run outlasts a restart of the server
+        "DO_NOT_TRACK": "1",
+        "TELUCODEC_ROOT": str(files.repository()),
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }
+
+
+@contextlib.contextmanager
+def server(port: int) -> Iterator[subprocess.Popen]:
+    """A server on loopback that answers; ended after the block."""
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", port)) == 0:
+            sys.exit(f"error: port {port} is taken; is a server running already? Another: make serve PORT={port + 1}")
+    with _ended(_prefect(port, "server", "start")) as process:
+        deadline = time.monotonic() + START_SECONDS
+        while not _answers(port):
+            if process.poll() is not None or time.monotonic() > deadline:
+                sys.exit("error: the Prefect server did not start; its last lines are above")
+            time.sleep(0.3)
+        yield process
+
+
+def deploy(port: int) -> None:
+    """Create the work pool and the deployments of prefect.yaml, and sweep dead runs, whose slots the new ones need."""
+    for command in (
+        ["work-pool", "create", POOL, "--type", "process", "--overwrite"],
+        ["--no-prompt", "deploy", "--all"],
+    ):
+        done = subprocess.run([*_command(), *command], env=environment(port), capture_output=True, text=True)
+        if done.returncode != 0:
+            sys.exit(f"error: prefect {' '.join(command)}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+    subprocess.run([sys.executable, "-m", "pipeline.flows", "sweep"], env=environment(port), check=True)
+
+
+def worker(port: int) -> contextlib.AbstractContextManager[subprocess.Popen]:
+    """A worker for the pool, ended after the block; it hands a stop on to its runs."""
+    return _ended(_prefect(port, "worker", "start", "--pool", POOL))
+
+
+def serve(port: int) -> None:
+    """Server, deployments and worker until Ctrl-C or SIGTERM."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    with server(port):
+        deploy(port)
+        with worker(port) as working:
+            print(f"\nPrefect UI: http://127.0.0.1:{port}   (Ctrl-C ends server and worker)\n", flush=True)
+            working.wait()
+    sys.exit("error: the worker ended; its last lines are above")
+
+
+def demo(port: int) -> None:
+    """Show a scheduled run happening: one every 30 s, until the first has ended; then the schedule is taken away."""
+    os.environ.update(environment(port))
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.actions import DeploymentScheduleCreate
+    from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
+    from prefect.client.schemas.schedules import IntervalSchedule
+
+    signal.signal(signal.SIGTERM, _interrupt)
+    with contextlib.ExitStack() as held:
+        if not _answers(port):
+            held.enter_context(server(port))
+        deploy(port)
+        held.enter_context(worker(port))
+        client = held.enter_context(get_client(sync_client=True))
+        deployment = client.read_deployment_by_name("train-codec/on-demand").id
+        parameters = {"overrides": DEMO_RUN}
+        order = DeploymentScheduleCreate(schedule=IntervalSchedule(interval=30), parameters=parameters)
+        (schedule,) = client.create_deployment_schedules(deployment, [order])
+        held.callback(client.delete_deployment_schedule, deployment, schedule.id)
+        began, said = time.monotonic(), ""
+        print(f"a run every 30 s from now on; watch it at http://127.0.0.1:{port}/deployments/deployment/{deployment}")
+        of_it = DeploymentFilter(id=DeploymentFilterId(any_=[deployment]))
+        while True:
+            runs = [run for run in client.read_flow_runs(deployment_filter=of_it) if run.auto_scheduled]
+            first = min(runs, key=lambda run: run.expected_start_time, default=None)
+            if first and said != (said := f"{first.name}: {first.state_name}"):
+                print(f"{time.monotonic() - began:5.0f} s  {said}  {first.state.message or ''}", flush=True)
+            if first and first.state.is_final():
+                return
+            time.sleep(0.5)
+
+
+def _prefect(port: int, *arguments: str) -> subprocess.Popen:
+    return subprocess.Popen([*_command(), *arguments], env=environment(port), start_new_session=True)
+
+
+def _command() -> list[str]:
+    return [sys.executable, "-m", "prefect"]
+
+
+@contextlib.contextmanager
+def _ended(process: subprocess.Popen) -> Iterator[subprocess.Popen]:
+    """End a process after the block: by SIGTERM, which Prefect's processes hand on to what they started, then by force."""
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(40)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _answers(port: int) -> bool:
+    with (
+        contextlib.suppress(OSError),
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/api/health", timeout=2) as answer,
+    ):
+        return answer.status == 200
+    return False
+
+
+def _interrupt(*_) -> None:
+    raise KeyboardInterrupt
