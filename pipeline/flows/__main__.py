@@ -21,6 +21,8 @@ def main() -> None:
     train.add_argument("--corpus", help="folder of recordings")
     train.add_argument("--fresh", action="store_true", help="train from the start")
     train.add_argument("--if-busy", choices=["wait", "refuse"], default="wait")
+    train.add_argument("--retries", type=int, default=2, help="of a failed stage")
+    train.add_argument("--retry-seconds", type=float, default=10, help="before the first retry; doubled each time")
     experiments = commands.add_parser("experiments", help="run a list of experiments")
     experiments.add_argument("file", nargs="?", default="experiments.yaml")
     watch = commands.add_parser("watch", help="run the pipeline if there are new recordings")
@@ -60,6 +62,8 @@ def run(arguments: argparse.Namespace) -> None:
                 arguments.corpus,
                 arguments.fresh,
                 arguments.if_busy,
+                arguments.retries,
+                arguments.retry_seconds,
                 return_state=True,
             )
         )

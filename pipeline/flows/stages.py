@@ -67,9 +67,12 @@ def run_stage(stage: str, force: bool, epochs: int) -> State:
     with started(
         [sys.executable, "-m", "dvc", "repro", "--single-item", *flags, stage], fresh=force and first
     ) as process:
-        last = _follow(process.stdout, stage, epochs)
+        last, progress = _follow(process.stdout, stage, epochs)
         code = process.wait()
-    return Completed(message="done") if code == 0 else failure(stage, last)
+    if code != 0:
+        return failure(stage, last)
+    progress.close()
+    return Completed(message="done")
 
 
 @task(cache_policy=NO_CACHE)
@@ -105,15 +108,17 @@ class Experiment:
 @task(cache_policy=NO_CACHE)
 def follow_stage(stage: str, running: Experiment, epochs: int) -> State:
     """The part of an experiment that is this stage."""
-    running.last = _follow(running.lines(), stage, epochs)
+    running.last, progress = _follow(running.lines(), stage, epochs)
     if running.next_stage is None and not running.succeeded():
         return failure(stage, running.last)
+    progress.close()
     return Completed(message="done")
 
 
 def failure(stage: str, last: list[str]) -> State:
     """A failed state that says what the stage said, from its own error sentence on where it has one."""
-    text = "\n".join(last)
+    own = [line for line in last if not line.startswith("ERROR: failed to reproduce")]  # DVC's wrapper around it
+    text = "\n".join(own or last)
     if match := PLAIN_ERROR.search(text):
         text = text[match.start() :]
     return Failed(message=f"{stage}: {text or 'ended without a word; was it killed?'}")
@@ -123,13 +128,12 @@ def worth_a_retry(_task, _run, state: State) -> bool:
     return not re.match(r"\S+: error: ", state.message or "")
 
 
-def _follow(lines, stage: str, epochs: int) -> list[str]:
-    """Log each line, show progress, and return the last lines."""
+def _follow(lines, stage: str, epochs: int) -> tuple[list[str], Progress]:
+    """Log each line and show progress; returns the last lines, and the progress, to be closed on success."""
     logger, progress, last = get_run_logger(), Progress(stage, epochs), deque(maxlen=SHOWN_LINES)
     for line in lines:
         if line := line.rstrip():
             logger.info(line)
             progress.read(line)
             last.append(line)
-    progress.close()
-    return list(last)
+    return list(last), progress

@@ -1,0 +1,132 @@
+"""Randomly timed kills over the whole pipeline: `python -m tests.kill_storm [--kills 20] [--seed 0]`; no part of the fast tests.
+
+A flow runs the real stages with tiny parameters against a real server and is killed again and again: the flow's process,
+DVC, the stage, the guard between them, or all at once. Whenever a run gets through, its metrics must be those of an
+undisturbed run, and everything is wiped for the next. Counts runs whose metrics differ (wrong), and runs that the next one
+could not go on from or that the server still believes to be running (lost).
+"""
+
+import argparse
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+
+from pipeline.flows import serve
+from tests.pipeline.test_repro import Repository
+
+VICTIMS = "flow", "guard", "dvc", "stage", "all"
+SECONDS_BETWEEN = 2, 25
+RUN_SECONDS = 600
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.kill_storm")
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--port", type=int, default=4288)
+    arguments = parser.parse_args()
+    chance = random.Random(arguments.seed)
+    with tempfile.TemporaryDirectory() as place:
+        os.environ["PREFECT_HOME"] = f"{place}/home"
+        with serve.server(arguments.port):
+            repository = Repository(_made(Path(place) / "project"))
+            repository.environment |= {
+                name: value for name, value in serve.environment(arguments.port).items() if name.startswith("PREFECT_")
+            } | {"PREFECT_HOME": f"{place}/home"}
+            expected = _finish(repository)
+            print(f"undisturbed: {expected['metrics/evaluate.json']}", flush=True)
+            kills, wrong, lost, done = 0, 0, 0, 0
+            _wipe(repository)
+            while kills < arguments.kills:
+                process = _start(repository)
+                try:
+                    process.wait(chance.uniform(*SECONDS_BETWEEN))
+                except subprocess.TimeoutExpired:
+                    kills += 1
+                    print(f"kill {kills}: {_kill(process, chance.choice(VICTIMS))}", flush=True)
+                    process.wait(RUN_SECONDS)  # a flow whose stage was killed tries again and may well get through
+                if process.returncode == 0:
+                    done, wrong = done + 1, wrong + (_metrics(repository) != expected)
+                    print(f"  got through ({done}); wrong so far: {wrong}", flush=True)
+                    _wipe(repository)
+            try:
+                wrong += _finish(repository) != expected
+                done += 1
+            except subprocess.CalledProcessError as error:
+                lost += 1
+                print(error.stdout)
+            lost += _still_running(repository)
+    print(f"{kills} kills, {done} runs got through: {lost} lost, {wrong} wrong")
+    sys.exit(bool(lost or wrong))
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+def _start(repository: Repository) -> subprocess.Popen:
+    log = (repository.folder.parent / "flow.log").open("a")
+    command = [sys.executable, "-m", "pipeline.flows", "train"]
+    return subprocess.Popen(command, cwd=repository.folder, env=repository.environment, stdout=log, stderr=log)
+
+
+def _finish(repository: Repository) -> dict:
+    command = [sys.executable, "-m", "pipeline.flows", "train"]
+    subprocess.run(
+        command, cwd=repository.folder, env=repository.environment, check=True, capture_output=True, text=True
+    )
+    return _metrics(repository)
+
+
+def _metrics(repository: Repository) -> dict:
+    paths = sorted((repository.folder / "metrics").rglob("*.json"))
+    return {str(path.relative_to(repository.folder)): json.loads(path.read_text()) for path in paths}
+
+
+def _kill(flow: subprocess.Popen, victim: str) -> str:
+    """Kill one process of the tree, or all of them; the flow where the victim is not there just now."""
+    root = psutil.Process(flow.pid)
+    members = root.children(recursive=True)
+    marks = {"guard": "guard.py", "dvc": "dvc repro", "stage": "-m pipeline."}
+    chosen = []
+    for member in members:
+        try:
+            if victim == "all" or marks.get(victim, "-") in " ".join(member.cmdline()):
+                chosen.append(member)
+        except psutil.NoSuchProcess:
+            continue
+    if victim in ("flow", "all") or not chosen:
+        chosen, victim = [*chosen, root], victim if victim == "all" else "flow"
+    for process in chosen[-1:] if victim not in ("all", "flow") else chosen:
+        try:
+            process.kill()
+        except psutil.NoSuchProcess:
+            continue
+    time.sleep(0.2)
+    return victim
+
+
+def _wipe(repository: Repository) -> None:
+    """Back to a fresh clone, without the results that DVC remembers."""
+    repository.run("git", "checkout", "-q", ".")
+    repository.run("git", "clean", "-qfdx", "-e", ".work/flows")
+    shutil.rmtree(repository.folder / ".dvc" / "cache", ignore_errors=True)
+    shutil.rmtree(repository.folder / ".dvc" / "tmp", ignore_errors=True)
+
+
+def _still_running(repository: Repository) -> int:
+    listed = repository.run(sys.executable, "-m", "prefect", "flow-run", "ls", "--state", "Running", "-o", "json")
+    return len(json.loads(listed))
+
+
+if __name__ == "__main__":
+    main()
