@@ -76,6 +76,7 @@ def show_results(run: UUID, name: str, revision: str | None) -> str:
     ]
     for row in rows:
         row["change"] = None if row["baseline"] is None else float(f"{row['this run'] - row['baseline']:.4g}")
+    rows.sort(key=lambda row: not row["file"].endswith("evaluate.json"))  # what a run is judged by comes first
     reached = graph.headline(measured)
     said = ", ".join(f"{label} {value:.2f} dB" for label, value in reached.items())
     with optional("results"):

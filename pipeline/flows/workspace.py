@@ -72,8 +72,9 @@ def sweep() -> list[str]:
     for path in [path for path in files.work_folder("flows").iterdir() if not path.name.startswith(".")]:
         with contextlib.suppress(FileNotFoundError), path.open("r+") as file:
             if _locked(file):
-                swept += _mark_crashed(UUID(path.name))
-                path.unlink()
+                with contextlib.suppress(ObjectNotFound):  # it is another server's to hear of, and stays recorded
+                    swept += _mark_crashed(UUID(path.name))
+                    path.unlink()
     return swept
 
 
@@ -89,10 +90,7 @@ def end_orphans() -> None:
 
 def _mark_crashed(run: UUID) -> list[str]:
     with get_client(sync_client=True) as client:
-        try:
-            found = client.read_flow_run(run)
-        except ObjectNotFound:  # of another server
-            return []
+        found = client.read_flow_run(run)
         if found.state is None or found.state.is_final():
             return []
         message = "Its process died. Nothing half-written counts as done; the next run goes on from what is finished."

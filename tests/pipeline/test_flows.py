@@ -267,6 +267,21 @@ def test_a_killed_flow_leaves_no_process_and_the_next_run_marks_it(client, fresh
     assert client.read_flow_run(run.id).state.is_crashed()
 
 
+def test_a_killed_experiment_leaves_the_workspace_as_it_was_and_can_be_run_again(fresh):
+    def workspace():
+        return subprocess.run(["git", "status", "--porcelain"], cwd=fresh.folder, capture_output=True, text=True).stdout
+
+    before = workspace()
+    flow = fresh.start("train", "-S", "loss.mse_weight=0.7", "--name", "killed")
+    checkpoint = fresh.folder / ".work" / "stand_in" / "0.7.json"
+    wait_for(lambda: checkpoint.exists() and json.loads(checkpoint.read_text())["epoch"] >= 3)
+    flow.kill()
+    flow.communicate()
+    wait_for(lambda: not fresh.processes())
+    assert workspace() == before
+    assert "continuing after epoch" in fresh.run("train", "-S", "loss.mse_weight=0.7", "--name", "killed")
+
+
 def test_a_second_run_waits_or_is_refused_and_a_shell_gets_a_plain_message(fresh, undisturbed):
     first = fresh.start()
     fresh.until_epoch(1)
