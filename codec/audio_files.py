@@ -34,11 +34,13 @@ def read(path: Path | str, rate: int) -> np.ndarray:
         source = _through_ffmpeg(source)
     try:
         with soundfile.SoundFile(source) as file:
-            blocks = [_whole_numbers(block, name) for block in _resampled(file, rate)]
+            samples = bytearray()  # grows in place; a list of blocks would be there twice while it is joined
+            for block in _resampled(file, rate):
+                samples += _whole_numbers(block, name).tobytes()
     except (soundfile.LibsndfileError, OSError) as error:
         reason = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
         raise AudioError(f"{name}: {_missing(source) or reason}") from None
-    return np.concatenate(blocks) if blocks else np.zeros(0, np.int16)
+    return np.frombuffer(samples, np.int16)
 
 
 def _missing(source) -> str | None:
@@ -98,9 +100,8 @@ def write_wav(path: Path | str, blocks: Iterator[np.ndarray], rate: int) -> None
 
     try:
         if str(path) == "-" or is_special(path):
-            with tempfile.NamedTemporaryFile(
-                suffix=".wav"
-            ) as spool:  # a WAV header needs a file in which one can go back
+            # A WAV header needs a file in which one can go back.
+            with tempfile.NamedTemporaryFile(suffix=".wav") as spool:
                 write(spool.name)
                 with contextlib.nullcontext(sys.stdout.buffer) if str(path) == "-" else open(path, "wb") as sink:
                     shutil.copyfileobj(spool, sink)

@@ -226,7 +226,8 @@ class Codec:
                 if not lenient:
                     raise
                 codes.append(np.repeat(silence, count, 0))
-        yield coder.audio(np.concatenate(codes)) if codes else np.zeros(0, np.float32)
+        if codes:
+            yield from coder.blocks(np.concatenate(codes))
 
     def _model(self, name: str) -> WaveformCodec | TokenCodec:
         if name not in self._models:

@@ -1,5 +1,7 @@
 """Audio to packets of packed codes and back with the token codec."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 
@@ -36,16 +38,15 @@ class TokenPackets:
             parts.append(coded[0, :, start - first : end - first].numpy().T)
         return np.concatenate(parts)
 
-    def audio(self, codes: np.ndarray) -> np.ndarray:
-        """Codes [frames, levels] to audio [(frames - 1) * hop], block by block."""
-        frames, parts = len(codes), []
+    def blocks(self, codes: np.ndarray) -> Iterator[np.ndarray]:
+        """Codes [frames, levels] to blocks of audio, (frames - 1) * hop samples in all."""
+        frames = len(codes)
         for start in range(0, frames - 1, BLOCK_FRAMES):
             end = min(start + BLOCK_FRAMES, frames - 1)
             first = max(start - self._context, 0)
             part = torch.from_numpy(codes[first : end + 1].T.astype(np.int64))[None]
             decoded = self.codec.decode(part, (end - first) * self.hop)[0].numpy()
-            parts.append(decoded[(start - first) * self.hop :])
-        return np.concatenate(parts) if parts else np.zeros(0, np.float32)
+            yield decoded[(start - first) * self.hop :]
 
     def pack(self, codes: np.ndarray) -> bytes:
         """Codes [frames, levels] to bytes, the highest bit first."""
