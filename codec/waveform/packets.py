@@ -9,7 +9,7 @@ from codec.waveform.context import PASSES, State
 from codec.waveform.entropy import Symbols
 from codec.waveform.model import Settings, WaveformCodec
 
-BATCH_FRAMES = 2000  # frames that go through the network at once: bounds memory
+BATCH_FRAMES = 270  # frames that go through the network at once: bounds memory, and stays in the cache
 
 
 class WaveformPackets:
