@@ -27,7 +27,7 @@ from codec.waveform.packets import WaveformPackets
 WEIGHTS = Path(__file__).parent / "weights"
 PACKET_SECONDS = 2.0  # a packet decodes by itself; a longer one costs fewer bits and loses more when it is damaged
 LIVE_KEY_SECONDS = 1.0
-SIDE_BY_SIDE = 32  # packets that go through the network at once
+SIDE_BY_SIDE = 8  # packets that are encoded at once: bounds memory
 DECODED_SECONDS = 64.0
 MOST_LOST_FRAMES = 1 << 18  # more than an hour: what a lenient decoder fills with silence for one file
 SHAPED_FLOOR = 3.0, -7.0  # log2 of the knee over the RMS: at perception 0 and what 1 adds
