@@ -9,7 +9,7 @@ audio = telu.decode(data)
 import hashlib
 import math
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -37,19 +37,19 @@ class ModelError(ValueError):
     """A model is missing, or not the one a file was made with."""
 
 
-def load(folder: Path | str | None = None) -> "Codec":
+KINDS = {"waveform": WaveformCodec, "tokens": TokenCodec}
+
+
+def load(folder: Path | str | None = None, kinds: Iterable[str] = KINDS) -> "Codec":
     """The codec that came with this package, or the models in `folder`/waveform and `folder`/tokens.
 
     Raises:
-        ModelError: there is neither, or one that cannot be read.
+        ModelError: there is none of the `kinds`, or one that cannot be read.
     """
     folder = WEIGHTS if folder is None else Path(folder)
-    kinds = {"waveform": WaveformCodec, "tokens": TokenCodec}
-    found = {
-        name: _read(kind, folder / name) for name, kind in kinds.items() if (folder / name / "config.json").exists()
-    }
+    found = {kind: _read(KINDS[kind], folder / kind) for kind in kinds if (folder / kind / "config.json").exists()}
     if not found:
-        raise ModelError(f"no model in {folder}: neither waveform/config.json nor tokens/config.json is there")
+        raise ModelError(f"no model in {folder}: {' and '.join(f'{kind}/config.json' for kind in kinds)} not there")
     ids = {name: hashlib.sha256((folder / name / "model.safetensors").read_bytes()).digest() for name in found}
     return Codec(found, ids)
 
