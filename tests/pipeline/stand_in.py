@@ -32,6 +32,8 @@ def train() -> None:
         state = {"epoch": state["epoch"] + 1, "chain": chain}
         files.write_json(checkpoint, state)
         print(f"epoch {state['epoch']:3d}  SNR   1.00 dB", flush=True)
+        while state["epoch"] == 3 and (files.repository() / "hold").exists():
+            time.sleep(0.05)
         what = trouble.read_text() if trouble.exists() else ""
         if state["epoch"] == 3 and what:
             trouble.unlink()

@@ -72,9 +72,9 @@ class Project:
         self.folder = folder
         shutil.copy(ROOT / "params.yaml", folder)
         shutil.copy(Path(__file__).with_name("stand_in.py"), folder)
-        change_params(folder, {"train.epochs": EPOCHS, "train.learning_rate": 0.05, "tracking.wandb": "disabled"})
+        change_params(folder, {"train.epochs": EPOCHS, "train.learning_rate": 0.02, "tracking.wandb": "disabled"})
         (folder / "dvc.yaml").write_text(yaml.safe_dump(STAGES))
-        (folder / ".gitignore").write_text(".work/\n__pycache__/\ntrouble\n")
+        (folder / ".gitignore").write_text(".work/\n__pycache__/\ntrouble\nhold\n")
         author = {f"GIT_{who}_{what}": "t@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
         self.environment = (
             os.environ
@@ -113,16 +113,21 @@ class Project:
     def metrics(self) -> dict:
         return json.loads((self.folder / "metrics" / "evaluate.json").read_text())
 
-    def again(self, seconds_an_epoch: float = 0.05) -> None:
-        """Nothing done yet; epochs of other lengths, which change no result."""
+    def hold(self) -> Path:
+        """A file that keeps training after epoch 3 as long as it is there."""
+        (self.folder / "hold").touch()
+        return self.folder / "hold"
+
+    def again(self) -> None:
+        """Nothing done yet."""
         for name in ("data", "metrics", ".work/stand_in", ".dvc/cache", ".dvc/tmp"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
         (self.folder / "dvc.lock").unlink(missing_ok=True)
-        change_params(self.folder, {"train.learning_rate": seconds_an_epoch})
+        change_params(self.folder, {"data.root": "data/sample"})
 
-    def until_epoch(self, epoch: int) -> None:
+    def until_epoch(self, epoch: int, seconds: float = 60) -> None:
         path = self.folder / ".work" / "stand_in" / "0.5.json"
-        wait_for(lambda: path.exists() and json.loads(path.read_text())["epoch"] >= epoch)
+        wait_for(lambda: path.exists() and json.loads(path.read_text())["epoch"] >= epoch, seconds)
 
     def processes(self) -> list[psutil.Process]:
         """Everything that works in the folder."""
@@ -153,9 +158,10 @@ def undisturbed(project):
 
 @pytest.fixture
 def fresh(project, undisturbed):
-    """The project with nothing done, and epochs long enough to be met half-way."""
-    project.again(0.3)
+    """The project with nothing done."""
+    project.again()
     yield project
+    (project.folder / "hold").unlink(missing_ok=True)
     assert not project.processes(), "something outlived its run"
 
 
@@ -244,23 +250,27 @@ def test_a_full_disk_leaves_nothing_that_counts_as_done(client, fresh, undisturb
 
 @pytest.mark.parametrize("victim", ["stage", "guard"])
 def test_a_killed_task_is_tried_again(fresh, undisturbed, victim):
+    hold = fresh.hold()
     flow = fresh.start("train", "--retry-seconds", "1")
     fresh.until_epoch(3)
     process = fresh.stage()
     if victim == "guard":
         process = next(one for one in process.parents() if "guard.py" in " ".join(one.cmdline()))
     process.kill()
+    hold.unlink()
     output, _ = flow.communicate(timeout=60)
     assert flow.returncode == 0 and "continuing after epoch" in output and fresh.metrics() == undisturbed
 
 
 def test_a_killed_flow_leaves_no_process_and_the_next_run_marks_it(client, fresh, undisturbed):
+    hold = fresh.hold()
     flow = fresh.start()
     fresh.until_epoch(3)
     run = last_run(client)
     flow.kill()
     flow.communicate()
     wait_for(lambda: not fresh.processes())
+    hold.unlink()
     assert client.read_flow_run(run.id).state.is_running()
     output = fresh.run()
     assert "continuing after epoch" in output and fresh.metrics() == undisturbed
@@ -272,19 +282,22 @@ def test_a_killed_experiment_leaves_the_workspace_as_it_was_and_can_be_run_again
         return subprocess.run(["git", "status", "--porcelain"], cwd=fresh.folder, capture_output=True, text=True).stdout
 
     before = workspace()
+    hold = fresh.hold()
     flow = fresh.start("train", "-S", "loss.mse_weight=0.7", "--name", "killed")
     checkpoint = fresh.folder / ".work" / "stand_in" / "0.7.json"
     wait_for(lambda: checkpoint.exists() and json.loads(checkpoint.read_text())["epoch"] >= 3)
     flow.kill()
     flow.communicate()
     wait_for(lambda: not fresh.processes())
+    hold.unlink()
     assert workspace() == before
     assert "continuing after epoch" in fresh.run("train", "-S", "loss.mse_weight=0.7", "--name", "killed")
 
 
 def test_a_second_run_waits_or_is_refused_and_a_shell_gets_a_plain_message(fresh, undisturbed):
+    hold = fresh.hold()
     first = fresh.start()
-    fresh.until_epoch(1)
+    fresh.until_epoch(3)
     assert "another run works in this workspace: pipeline" in fresh.run("train", "--if-busy", "refuse", code=1)
     shell = subprocess.run(
         [sys.executable, "-m", "dvc", "repro"], cwd=fresh.folder, env=fresh.environment, capture_output=True, text=True
@@ -292,6 +305,10 @@ def test_a_second_run_waits_or_is_refused_and_a_shell_gets_a_plain_message(fresh
     assert shell.returncode != 0 and "Traceback" not in shell.stderr
     assert "is busy" in shell.stderr or "Unable to acquire lock" in shell.stderr
     second = fresh.start()
+    held = fresh.folder / ".work" / "flows"
+    wait_for(lambda: len(list(held.iterdir())) == 2)  # it has begun
+    time.sleep(1)
+    hold.unlink()
     output, _ = second.communicate(timeout=90)
     assert first.communicate() and first.returncode == 0
     assert second.returncode == 0 and "waiting for it" in output and fresh.metrics() == undisturbed
@@ -308,11 +325,11 @@ def test_new_recordings_start_a_run(fresh, undisturbed):
     shutil.rmtree(recordings)
 
 
-def test_a_cancelled_run_of_a_worker_and_a_killed_worker(client, port, fresh, undisturbed):
+def test_a_cancelled_run_of_a_worker_and_a_killed_worker(client, request, fresh, undisturbed):
     """Cancel leaves no process and keeps the checkpoint; a dead worker's run is swept, and its slot is free."""
     shutil.copy(ROOT / "prefect.yaml", fresh.folder)
     shutil.copytree(ROOT / "pipeline", fresh.folder / "pipeline")
-    environment = fresh.environment
+    environment = fresh.environment | {"PREFECT_WORKER_QUERY_SECONDS": "1"}
     prefect = [sys.executable, "-m", "prefect"]
     for command in (["work-pool", "create", "telucodec", "--type", "process"], ["--no-prompt", "deploy", "--all"]):
         subprocess.run([*prefect, *command], cwd=fresh.folder, env=environment, check=True, capture_output=True)
@@ -322,33 +339,37 @@ def test_a_cancelled_run_of_a_worker_and_a_killed_worker(client, port, fresh, un
     with pytest.raises(PrefectHTTPStatusError, match="mse_wieght"):
         client.create_flow_run_from_deployment(deployment, parameters={"overrides": {"loss.mse_wieght": 1}})
 
+    log = (fresh.folder.parent / "worker.log").open("a")
+    request.addfinalizer(lambda: [process.kill() for process in fresh.processes()])  # where an assertion fails
+
     def worker():
         return subprocess.Popen(
-            [*prefect, "worker", "start", "--pool", "telucodec", "--query-seconds", "1"],
+            [*prefect, "worker", "start", "--pool", "telucodec"],
             cwd=fresh.folder,
             env=environment,
             start_new_session=True,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
         )
 
     def state(run):
         return client.read_flow_run(run.id).state
 
+    hold = fresh.hold()
     working = worker()
     cancelled = client.create_flow_run_from_deployment(deployment)
-    fresh.until_epoch(2)
+    fresh.until_epoch(3)
     subprocess.run(
         [*prefect, "flow-run", "cancel", str(cancelled.id)], env=environment, check=True, capture_output=True
     )
     wait_for(lambda: state(cancelled).is_cancelled())
     wait_for(lambda: [process.pid for process in fresh.processes()] == [working.pid])
-    epoch = json.loads((fresh.folder / ".work" / "stand_in" / "0.5.json").read_text())["epoch"]
-    assert 2 <= epoch < EPOCHS and not (fresh.folder / "data" / "model").exists()
+    assert json.loads((fresh.folder / ".work" / "stand_in" / "0.5.json").read_text())["epoch"] == 3
+    assert not (fresh.folder / "data" / "model").exists()
 
     zombie = client.create_flow_run_from_deployment(deployment)
     wait_for(lambda: state(zombie).is_running())
-    fresh.until_epoch(epoch + 1)
+    wait_for(lambda: any(process.cmdline()[-2:] == ["stand_in", "train"] for process in fresh.processes()))
     os.killpg(working.pid, signal.SIGKILL)
     working.wait()
     for process in fresh.processes():
@@ -356,6 +377,7 @@ def test_a_cancelled_run_of_a_worker_and_a_killed_worker(client, port, fresh, un
             process.kill()
     wait_for(lambda: not fresh.processes())
     assert state(zombie).is_running()
+    hold.unlink()
     assert "pipeline" in fresh.run("sweep")
     assert state(zombie).is_crashed()
     working = worker()
@@ -369,11 +391,12 @@ def test_a_cancelled_run_of_a_worker_and_a_killed_worker(client, port, fresh, un
 def test_a_run_outlasts_a_restart_of_the_server(port, tmp_path, fresh, undisturbed, server):
     from prefect.client.orchestration import get_client
 
-    change_params(fresh.folder, {"train.learning_rate": 2.0})
+    hold = fresh.hold()
     flow = fresh.start()
-    fresh.until_epoch(1)
+    fresh.until_epoch(3)
     server.terminate()
     server.wait(30)
+    hold.unlink()  # it trains on without the server
     with serve.server(port), get_client(sync_client=True) as client:
         output, _ = flow.communicate(timeout=120)
         assert flow.returncode == 0, output
