@@ -13,6 +13,8 @@ from codec.mdct import MDCT
 from codec.tokens.blocks import CausalStack
 from codec.tokens.quantizer import QuantizerConfig, ResidualVQ
 
+AVERAGES = "quantizer.usage", "quantizer.sums"  # buffers that only training needs
+
 
 @dataclass(frozen=True)
 class TokenConfig:
@@ -64,12 +66,14 @@ class TokenCodec(nn.Module):
         """The codec that `save` wrote into `folder`, on the CPU and in evaluation mode."""
         values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         codec = cls(TokenConfig(**{**values, "quantizer": QuantizerConfig(**values["quantizer"])}))
-        codec.load_state_dict(load_file(folder / "model.safetensors"))
+        averages = {name: value for name, value in codec.state_dict().items() if name in AVERAGES}
+        codec.load_state_dict(averages | load_file(folder / "model.safetensors"))
         return codec.eval()
 
     def save(self, folder: Path) -> None:
-        """Write `model.safetensors` and `config.json` into an existing folder."""
-        weights = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
+        """Write `model.safetensors`, without the moving averages of training, and `config.json` into an existing folder."""
+        kept = {name: value for name, value in self.state_dict().items() if name not in AVERAGES}
+        weights = {name: value.detach().cpu().contiguous() for name, value in kept.items()}
         save_file(weights, folder / "model.safetensors")
         (folder / "config.json").write_text(json.dumps(asdict(self.config), indent=2) + "\n", encoding="utf-8")
 
