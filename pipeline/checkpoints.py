@@ -36,11 +36,11 @@ class Checkpoints:
         if os.environ.get("TELUCODEC_FRESH") == "1":
             self._path.unlink(missing_ok=True)
 
-    def load(self, device: torch.device) -> dict | None:
-        """The state of the last finished epoch, or None."""
+    def load(self) -> dict | None:
+        """The state of the last finished epoch, on the CPU, or None."""
         if not self._path.exists():
             return None
-        return torch.load(self._path, map_location=device, weights_only=False)
+        return torch.load(self._path, map_location="cpu", weights_only=False)
 
     def save(self, state: dict) -> None:
         with files.whole_file(self._path) as temporary:

@@ -11,6 +11,15 @@ from torch import Tensor, nn
 from pipeline.params import Loop, Params
 from pipeline.shards import Shards
 
+
+class Draws(Protocol):
+    """The random draws that a step may make: those of `numpy.random.Generator`."""
+
+    def random(self, size) -> np.ndarray: ...
+    def uniform(self, low: float, high: float, size) -> np.ndarray: ...
+    def integers(self, low: int, high: int, size) -> np.ndarray: ...
+
+
 Crops = Callable[[int], Tensor]  # a number of training crops [count, samples]
 
 
@@ -28,8 +37,12 @@ class Task(Protocol):
     def start(self, crops: Crops) -> None:
         """Set the model's starting point from speech."""
 
-    def step(self, audio: Tensor, random: np.random.Generator) -> dict[str, Tensor]:
-        """Loss terms of a batch [batch, samples]; `total` is what is minimised."""
+    def step(self, audio: Tensor, random: Draws) -> dict[str, Tensor]:
+        """Loss terms of a batch [batch, samples]; `total` is what is minimised.
+
+        In data-parallel training the batch is this rank's share, and the ranks' mean of every term is that of the whole
+        batch. All draws from `random` have the batch as their first dimension.
+        """
 
     def epoch_statistics(self) -> dict[str, float]:
         """What the steps since the last call showed beside the loss."""

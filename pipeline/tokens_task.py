@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from codec import distributed
 from codec.tokens.losses import CodecLoss, LossConfig
 from codec.tokens.model import TokenCodec, TokenConfig
 from codec.tokens.quantizer import QuantizerConfig
@@ -62,7 +63,7 @@ class TokenTask:
         )
 
     def epoch_statistics(self) -> dict[str, float]:
-        use = codebook_use(self._counts)
+        use = codebook_use(distributed.total(self._counts))
         self._counts.zero_()
         return use
 

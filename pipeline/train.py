@@ -8,21 +8,32 @@ import math
 import os
 import sys
 import time
+import warnings
+from collections.abc import Callable
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
-from pipeline import files, stage, tracking
+from codec import distributed
+from pipeline import files, ranks, stage, tracking
 from pipeline.checkpoints import Checkpoints
 from pipeline.params import Params
 from pipeline.shards import Shards
 from pipeline.stage import StageError
 from pipeline.tasks import Task, task
 
+Report = Callable[[dict[str, float]], None]  # takes all figures of an epoch that has ended
+
 
 def main(params: Params, model: str) -> None:
+    ranks.run(params.loop(model).processes, fit, params, model)
+
+
+def fit(params: Params, model: str) -> None:
+    """Train in this process, alone or as one of several ranks, of which the first keeps the files and the tracker."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS is not deterministic
     torch.set_flush_denormal(True)
     torch.use_deterministic_algorithms(True, warn_only=True)
@@ -30,10 +41,21 @@ def main(params: Params, model: str) -> None:
     training, validation = Shards(files.SHARDS / "train"), Shards(files.SHARDS / "validation")
     indices = [files.SHARDS / split / "index.jsonl" for split in ("train", "validation")]
     run = Run(params, model, training, validation)
+    if distributed.rank() > 0:
+        run.train(distributed.first(), report=lambda figures: None)
+        return
     decides = params.model_dump(include={"preprocess", *run.task.sections})
     checkpoints = Checkpoints(model, decides, indices)
     with tracking.start(params.tracking, {"task": model, **decides}, checkpoints.folder) as tracker:
-        run.train(checkpoints, tracker)
+
+        def report(figures: dict[str, float]) -> None:
+            checkpoints.save(run.state())
+            tracker.log(figures, run.epoch)
+            speed = figures.get("audio_seconds_per_second")
+            rate = "" if speed is None else f"  {speed:.0f} audio-s/s"
+            tqdm.write(f"epoch {run.epoch:3d}  {run.task.headline(figures)}{rate}", file=sys.stdout)
+
+        run.train(distributed.first(checkpoints.load()), report)
     write_results(run)
 
 
@@ -42,6 +64,10 @@ class Run:
 
     def __init__(self, params: Params, model: str, training: Shards, validation: Shards):
         self.settings = loop = params.loop(model)
+        if loop.batch % distributed.ranks():
+            raise StageError(
+                f"a batch of {loop.batch} cannot be shared out equally among {distributed.ranks()} processes"
+            )
         torch.set_num_threads(loop.threads)
         self.training, self.validation = training, validation
         self.device = _device(loop.device)
@@ -53,6 +79,10 @@ class Run:
         self.optimizer = torch.optim.AdamW(
             self.task.model.parameters(), loop.learning_rate, betas=(0.8, 0.99), weight_decay=loop.weight_decay
         )
+        self.step: Callable[..., dict[str, Tensor]] = self.task.step
+        self.draws = self.random
+        if distributed.ranks() > 1:
+            self.draws = ranks.SharedDraws(self.random)
         self.history: list[dict[str, float]] = []  # a row an epoch; row 0 is the state before the first step
         self.statistics: list[dict[str, float]] = []
         self.speed: list[dict[str, float]] = []  # apart from history, so that history is reproducible
@@ -67,27 +97,30 @@ class Run:
         out_of_time = self.settings.minutes is not None and self.seconds >= self.settings.minutes * 60
         return self.epoch >= self.settings.epochs or out_of_time
 
-    def train(self, checkpoints: Checkpoints, tracker: tracking.Run) -> None:
-        """Continue from the last checkpoint, or start; ends when the epochs or the minutes are used up."""
-        state = checkpoints.load(self.device)
+    def train(self, state: dict | None, report: Report) -> None:
+        """Continue from a checkpoint's state, or start; ends when the epochs or the minutes are used up."""
+        quiet = distributed.rank() > 0
         if state:
             self._restore(state)
-            print(f"continuing after epoch {self.epoch} of {self.settings.epochs}", flush=True)
+            if not quiet:
+                print(f"continuing after epoch {self.epoch} of {self.settings.epochs}", flush=True)
         if self.settings.compile:
             self.task.compile()
         total = self.settings.epochs * self.settings.steps_per_epoch
         done = max(self.epoch, 0) * self.settings.steps_per_epoch
-        with tqdm(total=total, initial=done, unit="step", desc="train", file=sys.stderr, disable=None) as bar:
+        with tqdm(total=total, initial=done, unit="step", desc="train", file=sys.stderr, disable=quiet or None) as bar:
             if not state:
                 bar.set_postfix_str("starting point")
                 began = time.monotonic()
                 self.task.start(self.crops)
-                self._close_epoch({}, checkpoints, tracker, began)
+                self._close_epoch({}, report, began)
+            if distributed.ranks() > 1:
+                self.step = _parallel(self.task)
             while not self.finished:
-                self._epoch(checkpoints, tracker, bar)
+                self._epoch(report, bar)
             self.task.finish(self.crops)
 
-    def _epoch(self, checkpoints: Checkpoints, tracker: tracking.Run, bar: tqdm) -> None:
+    def _epoch(self, report: Report, bar: tqdm) -> None:
         began = time.monotonic()
         self.task.model.train()
         sums: dict[str, float] = {}
@@ -97,15 +130,16 @@ class Run:
                 sums[name] = sums.get(name, 0.0) + value
             bar.update()
         trained = {f"train_{name}": value / self.settings.steps_per_epoch for name, value in sums.items()}
-        self._close_epoch(trained, checkpoints, tracker, began)
+        self._close_epoch(trained, report, began)
         bar.set_postfix_str(self.task.headline(self.history[-1]))
 
     def _step(self, step: int, elapsed: float) -> dict[str, float]:
         self._set_learning_rate(step, elapsed)
-        audio = self.crops(self.settings.batch)
+        audio = distributed.share(self.crops(self.settings.batch))
         with self.autocast():
-            terms = self.task.step(audio, self.random)
-        values = {name: float(value.detach()) for name, value in terms.items()}
+            terms = self.step(audio, self.draws)
+        means = distributed.mean(torch.stack([value.detach().double() for value in terms.values()]))
+        values = dict(zip(terms, means.tolist(), strict=True))
         if not all(map(math.isfinite, values.values())):
             raise StageError(_not_finite(self.epoch + 1, step + 1, values))
         self.optimizer.zero_grad(set_to_none=True)
@@ -114,10 +148,8 @@ class Run:
         self.optimizer.step()
         return {**values, "grad_norm": float(norm)}
 
-    def _close_epoch(
-        self, trained: dict[str, float], checkpoints: Checkpoints, tracker: tracking.Run, began: float
-    ) -> None:
-        """Validate, record, checkpoint; raise StageError if the model is beyond repair."""
+    def _close_epoch(self, trained: dict[str, float], report: Report, began: float) -> None:
+        """Validate, record, report; raise StageError if the model is beyond repair."""
         trained_seconds = time.monotonic() - began
         statistics = self.task.epoch_statistics()
         row = {"epoch": self.epoch + 1, **self.task.validate(self.validation), **trained}
@@ -128,11 +160,8 @@ class Run:
             audio_seconds = self.settings.steps_per_epoch * self.settings.batch * self.settings.crop_seconds
             speed = {"audio_seconds_per_second": audio_seconds / trained_seconds}
             self.speed.append({"epoch": self.epoch, **speed})
-        self.seconds += time.monotonic() - began
-        checkpoints.save(self._state())
-        tracker.log({**row, **statistics, **speed}, self.epoch)
-        rate = "".join(f"  {value:.0f} audio-s/s" for value in speed.values())
-        tqdm.write(f"epoch {self.epoch:3d}  {self.task.headline(row)}{rate}", file=sys.stdout)
+        self.seconds += distributed.first(time.monotonic() - began)
+        report({**row, **statistics, **speed})
         self.task.refuse(statistics, self.epoch)
 
     def crops(self, count: int) -> Tensor:
@@ -146,13 +175,15 @@ class Run:
         done = self.epoch * self.settings.steps_per_epoch + step
         progress = done / (self.settings.epochs * self.settings.steps_per_epoch)
         if self.settings.minutes is not None:
+            elapsed = distributed.first(elapsed)  # one clock, or the ranks would part
             progress = min(max(progress, (self.seconds + elapsed) / (self.settings.minutes * 60)), 1.0)
         warmup = min(1.0, (done + 1) / (self.settings.warmup_steps + 1))
         factor = warmup * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.learning_rate * factor
 
-    def _state(self) -> dict:
+    def state(self) -> dict:
+        """What a checkpoint holds."""
         return {
             "model": self.task.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -167,10 +198,24 @@ class Run:
     def _restore(self, state: dict) -> None:
         self.task.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
-        torch.set_rng_state(state["torch_random"].cpu())
+        torch.set_rng_state(state["torch_random"])
         self.random.bit_generator.state = state["numpy_random"]
         self.history, self.statistics, self.speed = state["history"], state["statistics"], state["speed"]
         self.seconds = state["seconds"]
+
+
+class Step(nn.Module):
+    """A training step as a module, so that DistributedDataParallel sees all of it."""
+
+    def __init__(self, task: Task):
+        super().__init__()
+        self.model, self.forward = task.model, task.step
+
+
+def _parallel(task: Task) -> DistributedDataParallel:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # the new name of the setting is not in older versions
+        return DistributedDataParallel(Step(task), broadcast_buffers=False)  # they move alike in all ranks
 
 
 def write_results(run: Run) -> None:
@@ -196,7 +241,15 @@ def write_results(run: Run) -> None:
 def _device(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise StageError("train.device is cuda, but PyTorch sees no CUDA device here; use -S train.device=auto")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+    if name == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    number = ranks.local_rank()
+    if number >= torch.cuda.device_count():
+        raise StageError(
+            f"process {number + 1} finds no GPU: there are {torch.cuda.device_count()}; lower train.processes"
+        )
+    torch.cuda.set_device(number)
+    return torch.device("cuda", number)
 
 
 def _autocast(precision: str, device: torch.device):

@@ -10,11 +10,11 @@ from concurrent.futures import ProcessPoolExecutor
 def workers(processes: int | None = None) -> ProcessPoolExecutor:
     """A pool of fresh processes, one for each core unless told otherwise; forking after torch has threads can hang."""
     return ProcessPoolExecutor(
-        processes or os.cpu_count(), multiprocessing.get_context("spawn"), initializer=_end_with_parent
+        processes or os.cpu_count(), multiprocessing.get_context("spawn"), initializer=end_with_parent
     )
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """In a worker: leave Ctrl-C to the parent, and outlive it by no means, not even its SIGKILL."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 

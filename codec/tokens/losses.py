@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from codec import distributed
 from codec.precision import full_float32
 
 RESOLUTIONS = 512, 1024, 2048  # STFT windows in samples; hops are half
@@ -54,7 +55,7 @@ class CodecLoss(nn.Module):
 
     def _mse(self, audio: Tensor, output: Tensor) -> Tensor:
         error = (audio - output).square().mean()
-        return error if self.config.mse_clamp is None else error.clamp(max=self.config.mse_clamp)
+        return error if self.config.mse_clamp is None else distributed.clamp_mean(error, self.config.mse_clamp)
 
     def _perceptual(self, audio: Tensor, output: Tensor) -> Tensor:
         """Multi-resolution STFT loss: L1 of magnitudes and of their logarithms (Yamamoto et al., arXiv 1910.11480)."""

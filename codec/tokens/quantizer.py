@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from codec import distributed
 from codec.precision import full_float32
 
 
@@ -43,6 +44,7 @@ class ResidualVQ(nn.Module):
     does. Codewords follow the moving average of the residuals assigned to them (van den Oord et al., arXiv 1711.00937);
     a codeword used less than `dead_code_share` of its fair share is replaced by a residual of the current batch and gets
     a full share of usage, as in Mimi (arXiv 2410.00037). The straight-through gradient is taken once, around all levels.
+    In data-parallel training all ranks must call `forward` together: the averages are those of the whole batch.
     """
 
     def __init__(self, config: QuantizerConfig, latent: int):
@@ -105,7 +107,7 @@ class ResidualVQ(nn.Module):
             codes.append(index.view(batch, frames))
         loss = loss / self.config.levels
         if self.config.loss_clamp is not None:
-            loss = loss.clamp(max=self.config.loss_clamp)
+            loss = distributed.clamp_mean(loss, self.config.loss_clamp)
         straight_through = flat + (total - flat).detach()
         return Quantized(straight_through.view_as(latents), torch.stack(codes, 1), loss)
 
@@ -113,13 +115,17 @@ class ResidualVQ(nn.Module):
         if self.config.commitment == "codebook":
             residual = residual.detach()
         error = (residual - codeword).square() * active
-        return error.sum() / (active.sum() * residual.shape[1]).clamp(min=1)
+        # The number of vectors differs between ranks; with its mean their mean loss is that of the whole batch.
+        vectors = distributed.mean(active.sum()) if self.training else active.sum()
+        return error.sum() / (vectors * residual.shape[1]).clamp(min=1)
 
     @torch.no_grad()
     def _move(self, level: int, residual: Tensor, index: Tensor, active: Tensor) -> None:
         target = residual if self.config.ema_target == "residual" else self.codebooks[level][index]
         counts = torch.zeros_like(self.usage[level]).index_add_(0, index, active[:, 0])
         sums = torch.zeros_like(self.sums[level]).index_add_(0, index, target * active)
+        shared = distributed.total(torch.cat([counts.unsqueeze(1), sums], dim=1))
+        counts, sums = shared[:, 0], shared[:, 1:]
         total = counts.sum()
         if total == 0:  # no item of this batch uses the level
             return
@@ -129,9 +135,10 @@ class ResidualVQ(nn.Module):
         fair = 1 / self.config.size
         dead = usage < self.config.dead_code_share * fair
         # Drawn whether or not a codeword is dead, so that the random stream does not depend on the data.
-        drawn = torch.randint(len(residual), (self.config.size,), device="cpu").to(residual.device)
+        drawn = torch.randint(len(residual) * distributed.ranks(), (self.config.size,), device="cpu")
+        replacement = distributed.rows(residual, drawn.to(residual.device))
         usage[dead] = fair
-        moved[dead] = residual[drawn][dead] * fair
+        moved[dead] = replacement[dead] * fair
         alive = usage > 0
         self.codebooks[level][alive] = moved[alive] / usage[alive].unsqueeze(1)
 
@@ -143,9 +150,12 @@ class ResidualVQ(nn.Module):
         of `n` levels are in general not the first `n` of the codes of more levels.
         Source: beam search over the stages, arXiv 2509.19186.
         """
-        levels = self.config.levels if levels is None else levels
+        with full_float32(latents.device):
+            return self._search(latents.float(), self.config.levels if levels is None else levels)
+
+    def _search(self, latents: Tensor, levels: int) -> Tensor:
         batch, frames, width = latents.shape
-        residuals = latents.float().reshape(-1, 1, width)
+        residuals = latents.reshape(-1, 1, width)
         codes = torch.zeros(len(residuals), 1, 0, dtype=torch.int64, device=latents.device)
         for level in range(levels):
             codebook = self.codebooks[level]
