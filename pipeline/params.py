@@ -133,6 +133,13 @@ class Loop(Section):
     device: Literal["auto", "cpu", "cuda"]
     precision: Literal["auto", "float32", "bfloat16"]
     compile: bool
+    processes: Count
+
+    @model_validator(mode="after")
+    def _processes_share_a_batch(self):
+        if self.batch % self.processes:
+            raise ValueError(f"batch ({self.batch}) must be a multiple of processes ({self.processes}), which share it")
+        return self
 
     @model_validator(mode="after")
     def _gain_is_a_range(self):
