@@ -182,6 +182,10 @@ class Evaluate(Section):
     threads: Count
 
 
+class Cluster(Section):
+    dask: Count | Annotated[str, Field(pattern=r"^(tcp|tls)://.+:\d+$")] | None
+
+
 class Tracking(Section):
     wandb: Literal["online", "offline", "disabled"]
     project: str = Field(min_length=1)
@@ -197,6 +201,7 @@ class Params(Section):
     train: Train
     waveform: Waveform
     evaluate: Evaluate
+    cluster: Cluster
     tracking: Tracking
     presets: dict[str, dict[str, str | int | float | bool | None]]
 

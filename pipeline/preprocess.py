@@ -8,7 +8,6 @@ import contextlib
 import fcntl
 import hashlib
 import json
-import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -22,10 +21,10 @@ from tqdm import tqdm
 
 from pipeline import files, stage
 from pipeline.audio import AudioError, read
-from pipeline.params import Params, Preprocess
+from pipeline.cluster import executor
+from pipeline.params import Cluster, Params, Preprocess
 from pipeline.shards import FULL_SCALE, INDEX
 from pipeline.stage import StageError
-from pipeline.workers import workers
 
 SPLITS = "train", "validation", "test"
 SHARD_SECONDS = 900  # a recording is never parted, so a shard may be longer by one
@@ -56,7 +55,7 @@ def main(params: Params) -> None:
     with _alone():
         folder = _work_folder(plan, params.preprocess)
         try:
-            build(plan, folder, params.preprocess, os.cpu_count() or 1)
+            build(plan, folder, params.preprocess, params.cluster)
             _publish(plan, folder)
         except OSError as error:
             size = sum(source.length for shard in plan for source in shard.sources) * SAMPLE_BYTES / 1e6
@@ -123,7 +122,7 @@ def _source(row: dict, root: Path, split: str, settings: Preprocess) -> Source:
     longest = round(settings.clip_seconds * settings.sample_rate)
     pieces = 1 if split == "test" else -(-length // longest)
     starts = tuple(piece * length // pieces for piece in range(pieces))
-    return Source(row, root / row["path"], length, starts)
+    return Source(row, root.absolute() / row["path"], length, starts)
 
 
 def _refuse_empty(members: dict[str, list[Source]], settings: Preprocess) -> None:
@@ -162,27 +161,31 @@ def _work_folder(plan: list[Shard], settings: Preprocess) -> Path:
     return folder
 
 
-def build(plan: list[Shard], folder: Path, settings: Preprocess, processes: int) -> None:
+def build(plan: list[Shard], folder: Path, settings: Preprocess, cluster: Cluster) -> None:
     """Make the shards of a plan that `folder` does not hold yet.
 
     Raises:
-        StageError: a recording is not what discover saw.
+        StageError: a recording is not what discover saw, or the cluster failed.
         OSError: a shard cannot be written, for want of room say.
     """
     missing = [
         shard for shard in plan if not (_index(folder, shard).exists() and (folder / shard.split / shard.name).exists())
     ]
     minutes = sum(source.length for shard in missing for source in shard.sources) / settings.sample_rate / 60
-    pool = workers(processes)
-    try:
-        with tqdm(total=round(minutes, 1), desc="preprocess", unit="min", file=sys.stderr, disable=None) as bar:
-            running = {pool.submit(make_shard, shard, folder, settings): shard for shard in missing}
-            for done in as_completed(running):
-                done.result()
-                seconds = sum(source.length for source in running[done].sources) / settings.sample_rate
-                bar.update(round(seconds / 60, 1))
-    finally:
-        pool.shutdown(cancel_futures=True)
+    with (
+        executor(cluster) as pool,
+        tqdm(total=round(minutes, 1), desc="preprocess", unit="min", file=sys.stderr, disable=None) as bar,
+    ):
+        running = {pool.submit(make_shard, shard, folder, settings): shard for shard in missing}
+        for done in as_completed(running):
+            done.result()
+            seconds = sum(source.length for source in running[done].sources) / settings.sample_rate
+            bar.update(round(seconds / 60, 1))
+    unseen = [shard.name for shard in plan if not _index(folder, shard).exists()]
+    if unseen:
+        raise StageError(
+            f"shards {', '.join(unseen)} were made but are not in {folder}; the machines of cluster.dask must share it"
+        )
 
 
 def _index(folder: Path, shard: Shard) -> Path:
