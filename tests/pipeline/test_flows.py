@@ -45,6 +45,7 @@ def port(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PREFECT_HOME", str(tmp_path_factory.mktemp("prefect")))
         patch.setenv("PREFECT_LOGGING_TO_API_BATCH_INTERVAL", "0.3")
+        patch.setenv("PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS", "2")
         for name, value in serve.environment(port).items():
             if name.startswith(("PREFECT_", "DO_NOT")):
                 patch.setenv(name, value)
@@ -174,9 +175,11 @@ def wait_for(condition, seconds: float = 60):
 
 
 def last_run(client):
+    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterStartTime
     from prefect.client.schemas.sorting import FlowRunSort
 
-    return client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=1)[0]
+    started = FlowRunFilter(start_time=FlowRunFilterStartTime(is_null_=False))
+    return client.read_flow_runs(flow_run_filter=started, sort=FlowRunSort.START_TIME_DESC, limit=1)[0]
 
 
 def test_a_run_shows_a_bar_for_each_stage_progress_metrics_and_its_snr(client, project, undisturbed):
