@@ -37,6 +37,9 @@ SMALL = {
     "waveform.train.batch": 2,
     "waveform.train.warmup_steps": 2,
     "waveform.train.learning_rate": 0.01,
+    "train.threads": 1,  # tests run side by side
+    "waveform.train.threads": 1,
+    "evaluate.threads": 1,
     "evaluate.levels": [1, 4],
     "evaluate.snr": [15.0],
     "evaluate.kbps": [],
@@ -89,4 +92,4 @@ def corpus(tmp_path, spoken):
 @pytest.fixture(autouse=True)
 def one_thread_each(monkeypatch):
     """Stages run in processes of their own here; on two cores their threads would only get in each other's way."""
-    monkeypatch.setenv("OMP_NUM_THREADS", os.environ.get("OMP_NUM_THREADS", "2"))
+    monkeypatch.setenv("OMP_NUM_THREADS", os.environ.get("OMP_NUM_THREADS", "1"))

@@ -41,7 +41,7 @@ class Repository:
         author = {
             f"GIT_{who}_{what}": "test@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
         }
-        self.environment = environment | author | {"PATH": path, "DVC_NO_ANALYTICS": "1", "OMP_NUM_THREADS": "2"}
+        self.environment = environment | author | {"PATH": path, "DVC_NO_ANALYTICS": "1", "OMP_NUM_THREADS": "1"}
         self.run("git", "init", "-q")
         self.dvc("init", "-q")
         shutil.copy(ROOT / ".dvc" / "config", folder / ".dvc" / "config")
