@@ -52,7 +52,9 @@ def main() -> None:
                     except subprocess.TimeoutExpired:
                         kills += 1
                         print(f"kill {kills}: {_kill(process, chance.choice(VICTIMS))}", flush=True)
-                if process.wait() == 0:
+                if process.wait() > 0:
+                    print(f"  gave up: {_last_line(repository)}", flush=True)
+                if process.returncode == 0:
                     done, wrong = done + 1, wrong + (_metrics(repository) != expected)
                     print(f"  got through ({done}); wrong so far: {wrong}", flush=True)
                     if kills < arguments.kills:
@@ -62,7 +64,7 @@ def main() -> None:
                 done += 1
             except subprocess.CalledProcessError as error:
                 lost += 1
-                print(error.stdout)
+                print(error.stderr[-3000:])
             lost += _still_running(repository)
     print(f"{kills} kills, {done} runs got through: {lost} lost, {wrong} wrong")
     sys.exit(bool(lost or wrong))
@@ -77,6 +79,10 @@ def _start(repository: Repository) -> subprocess.Popen:
     log = (repository.folder.parent / "flow.log").open("a")
     command = [sys.executable, "-m", "pipeline.flows", "train"]
     return subprocess.Popen(command, cwd=repository.folder, env=repository.environment, stdout=log, stderr=log)
+
+
+def _last_line(repository: Repository) -> str:
+    return (repository.folder.parent / "flow.log").read_text().splitlines()[-1]
 
 
 def _finish(repository: Repository) -> dict:

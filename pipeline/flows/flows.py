@@ -70,6 +70,7 @@ def train_codec(
         try:
             settings = parameters.load_with(overrides)
             held.enter_context(workspace.occupied(flow_run.name, if_busy, log.info))
+            ended_well = graph.begun()
             delays = [retry_seconds * 2**number for number in range(retries)]
             title = name or (f"run-{run.hex[-8:]}" if overrides else "pipeline")
             failed = (
@@ -82,6 +83,7 @@ def train_codec(
         if failed:
             log.error(failed.message)
             return failed
+        ended_well()
         reached = artifacts.show_results(run, title, graph.experiment(title) if overrides else None)
     return Completed(message=reached or "done")
 
@@ -181,6 +183,7 @@ def _workspace(settings: parameters.Params, fresh: bool, delays: list[float]) ->
         state = task(stage, force, _epochs(stage, settings), return_state=True)
         if not state.is_completed():
             return Failed(message=state.message)
+        graph.keep_lock()
         same = same and lock.exists() and lock.read_bytes() == before
     return None
 

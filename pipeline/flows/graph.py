@@ -1,7 +1,9 @@
 """What DVC and git know of the workspace: its stages, their state, experiments and metrics."""
 
+import contextlib
 import json
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import networkx
@@ -30,6 +32,44 @@ def stages() -> tuple[list[str], set[str]]:
             return [stage.addressing for stage in ordered], set(repo.status())
     except DvcException as error:
         raise DvcError(f"DVC: {error}") from None
+
+
+def begun() -> Callable[[], None]:
+    """Mend what the last run left if it did not end well; returns what to call when this one has."""
+    unfinished = _kept_lock().with_name("unfinished")
+    if unfinished.exists():
+        mend()
+    unfinished.touch()
+    return unfinished.unlink
+
+
+def keep_lock() -> None:
+    """Remember dvc.lock as it is after a whole stage."""
+    with contextlib.suppress(FileNotFoundError):
+        files.write_text(_kept_lock(), Path("dvc.lock").read_text(encoding="utf-8"))
+
+
+def mend() -> None:
+    """After a kill: replace what DVC may have been writing. It writes dvc.lock and rwlock in place, and reads no half of them.
+
+    The lock of the last whole stage is at worst an old one: DVC then takes later results from its cache.
+    """
+    rwlock = Path(".dvc/tmp/rwlock")
+    with contextlib.suppress(FileNotFoundError):
+        try:
+            json.loads(rwlock.read_text(encoding="utf-8"))
+        except json.JSONDecodeError:
+            rwlock.unlink()
+    try:
+        stages()
+    except Exception:  # half a file leads to errors of many kinds in DVC
+        Path("dvc.lock").unlink(missing_ok=True)
+        if _kept_lock().exists():
+            files.write_text(Path("dvc.lock"), _kept_lock().read_text(encoding="utf-8"))
+
+
+def _kept_lock() -> Path:
+    return files.work_folder("flows.lock") / "dvc.lock"
 
 
 def experiment(name: str) -> str | None:

@@ -15,7 +15,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed, Failed
 
 from pipeline import files
-from pipeline.flows import guard
+from pipeline.flows import graph, guard
 from pipeline.flows.artifacts import Progress
 from pipeline.flows.workspace import MARK
 
@@ -63,6 +63,8 @@ def run_stage(stage: str, force: bool, epochs: int) -> State:
     from prefect.runtime import task_run
 
     first = task_run.run_count <= 1  # a retry goes on from the checkpoint
+    if not first:
+        graph.mend()
     flags = ["--force"] if force else []
     with started(
         [sys.executable, "-m", "dvc", "repro", "--single-item", *flags, stage], fresh=force and first

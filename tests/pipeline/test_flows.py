@@ -274,6 +274,8 @@ def test_a_killed_flow_leaves_no_process_and_the_next_run_marks_it(client, fresh
     flow.communicate()
     wait_for(lambda: not fresh.processes())
     hold.unlink()
+    (fresh.folder / "dvc.lock").write_text("schema: '2.0'\nstages:\n  da")  # DVC died while it wrote these
+    (fresh.folder / ".dvc" / "tmp" / "rwlock").write_text("")
     assert client.read_flow_run(run.id).state.is_running()
     output = fresh.run()
     assert "continuing after epoch" in output and fresh.metrics() == undisturbed
