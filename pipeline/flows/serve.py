@@ -93,14 +93,15 @@ def demo(port: int) -> None:
         client = held.enter_context(get_client(sync_client=True))
         deployment = client.read_deployment_by_name("train-codec/on-demand").id
         parameters = {"overrides": DEMO_RUN}
+        of_it = DeploymentFilter(id=DeploymentFilterId(any_=[deployment]))
+        earlier = {run.id for run in client.read_flow_runs(deployment_filter=of_it)}
         order = DeploymentScheduleCreate(schedule=IntervalSchedule(interval=30), parameters=parameters)
         (schedule,) = client.create_deployment_schedules(deployment, [order])
         held.callback(client.delete_deployment_schedule, deployment, schedule.id)
         began, said = time.monotonic(), ""
         print(f"a run every 30 s from now on; watch it at http://127.0.0.1:{port}/deployments/deployment/{deployment}")
-        of_it = DeploymentFilter(id=DeploymentFilterId(any_=[deployment]))
         while True:
-            runs = [run for run in client.read_flow_runs(deployment_filter=of_it) if run.auto_scheduled]
+            runs = [run for run in client.read_flow_runs(deployment_filter=of_it) if run.id not in earlier]
             first = min(runs, key=lambda run: run.expected_start_time, default=None)
             if first and said != (said := f"{first.name}: {first.state_name}"):
                 print(f"{time.monotonic() - began:5.0f} s  {said}  {first.state.message or ''}", flush=True)
