@@ -35,7 +35,14 @@ def main(params: Params, model: str) -> None:
 def fit(params: Params, model: str) -> None:
     """Train in this process, alone or as one of several ranks, of which the first keeps the files and the tracker."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS is not deterministic
-    torch.set_flush_denormal(True)
+    torch.set_flush_denormal(True)  # numbers too small to matter take a processor many times longer
+    try:
+        _fit(params, model)
+    finally:
+        torch.set_flush_denormal(False)
+
+
+def _fit(params: Params, model: str) -> None:
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.set_float32_matmul_precision("high")  # TF32 on CUDA, no change on a CPU
     training, validation = Shards(files.SHARDS / "train"), Shards(files.SHARDS / "validation")
