@@ -210,7 +210,7 @@ def _info(options: argparse.Namespace) -> None:
 
     data = _bytes(options.input)
     header, start = read_header(data)
-    names = ("step", "knee", "tilt") if header.mode is Mode.WAVEFORM else ("codebooks",)
+    names = ("step", "knee") if header.mode is Mode.WAVEFORM else ("codebooks",)
     seconds = None if header.samples is None else header.samples / header.sample_rate
     facts = {
         "mode": header.mode.name.lower(),

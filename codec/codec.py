@@ -171,22 +171,22 @@ class Codec:
         self._check_model("waveform", header)
         return self._coder(header.settings)
 
-    def _coder(self, settings: tuple[int, int, int]) -> WaveformPackets:
+    def _coder(self, settings: tuple[int, int]) -> WaveformPackets:
         return WaveformPackets(self._model("waveform"), *settings)
 
-    def _settings(self, step: int, perception: float, level: float) -> tuple[int, int, int]:
+    def _settings(self, step: int, perception: float, level: float) -> tuple[int, int]:
         if not 0 <= step <= LAST_STEP:
             raise ValueError(f"step must lie between 0 and {LAST_STEP}, got {step}")
         if perception == 0 or level == 0:
-            return step, 0, 0
+            return step, 0
         knee = math.log2(level) + SHAPED_FLOOR[0] + SHAPED_FLOOR[1] * perception + step / STEPS_PER_OCTAVE
-        return step, round(min(max(160 - 16 * knee, 1), 255)), 0
+        return step, round(min(max(160 - 16 * knee, 1), 255))
 
     def _header(self, settings: tuple[int, ...], samples: int | None, packet_frames: int, key_packets: int) -> Header:
         model = self.ids["waveform"][:4]
         return Header(Mode.WAVEFORM, model, self.sample_rate, samples, packet_frames, key_packets, settings)
 
-    def _encode_waveform(self, audio: np.ndarray, settings: tuple[int, int, int], progress) -> tuple[bytes, float]:
+    def _encode_waveform(self, audio: np.ndarray, settings: tuple[int, int], progress) -> tuple[bytes, float]:
         """The file's bytes and the squared error."""
         frames = round(PACKET_SECONDS * self.sample_rate / self._model("waveform").config.hop)
         encoder = StreamEncoder(self._coder(settings), self._header(settings, len(audio), frames, 1), SIDE_BY_SIDE)

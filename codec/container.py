@@ -42,10 +42,10 @@ class Header:
     samples: int | None  # exact length; None: the stream tells at its end
     packet_frames: int  # frames of a packet; the last of a file of known length has as many as are left
     key_packets: int  # packets from one that is decodable by itself to the next
-    settings: tuple[int, ...]  # waveform: step, knee, tilt; tokens: number of codebooks
+    settings: tuple[int, ...]  # waveform: step, knee; tokens: number of codebooks
 
     def __post_init__(self):
-        allowed = {Mode.WAVEFORM: (1 << 10, 1 << 8, 1 << 8), Mode.TOKENS: (33,)}[self.mode]
+        allowed = {Mode.WAVEFORM: (1 << 10, 1 << 8), Mode.TOKENS: (33,)}[self.mode]
         checks = (
             ("model id", len(self.model) == 4, self.model),
             ("sample rate", self.sample_rate % 1000 == 0 and 0 < self.sample_rate <= 255_000, self.sample_rate),
@@ -80,8 +80,8 @@ def write_header(header: Header) -> bytes:
     body += _varint(0 if header.samples is None else header.samples + 1)
     body += _varint(header.packet_frames) + _varint(header.key_packets)
     if header.mode is Mode.WAVEFORM:
-        step, knee, tilt = header.settings
-        body += step.to_bytes(2, "big") + bytes([knee, tilt])
+        step, knee = header.settings
+        body += step.to_bytes(2, "big") + bytes([knee])
     else:
         body += bytes(header.settings)
     return bytes(body) + (zlib.crc32(body) & 0xFFFF).to_bytes(2, "big")
@@ -101,12 +101,12 @@ def read_header(data: bytes) -> tuple[Header, int]:
         samples, place = _read_varint(data, 10)
         packet_frames, place = _read_varint(data, place)
         key_packets, place = _read_varint(data, place)
-        width = 4 if data[4] == Mode.WAVEFORM else 1
+        width = 3 if data[4] == Mode.WAVEFORM else 1
         stored = int.from_bytes(_exactly(data, place + width, 2), "big")
         if zlib.crc32(data[: place + width]) & 0xFFFF != stored:
             raise ContainerError("the header is damaged (its checksum does not fit)")
         settings = data[place : place + width]
-        values = (int.from_bytes(settings[:2], "big"), *settings[2:]) if width == 4 else tuple(settings)
+        values = (int.from_bytes(settings[:2], "big"), *settings[2:]) if width == 3 else tuple(settings)
         header = Header(
             mode=Mode(data[4]),
             model=bytes(data[5:9]),

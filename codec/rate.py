@@ -26,7 +26,7 @@ EncodeAt = Callable[[int], tuple[bytes, float]]  # a step to the file's bytes an
 class Search:
     """Finds the step for one recording: a first guess on some of it, then the whole file, corrected until it fits."""
 
-    def __init__(self, codec: WaveformCodec, audio: np.ndarray, settings: Callable[[int], tuple[int, int, int]]):
+    def __init__(self, codec: WaveformCodec, audio: np.ndarray, settings: Callable[[int], tuple[int, int]]):
         self._codec, self._audio, self._settings = codec, audio, settings
         self._seconds = len(audio) / codec.config.sample_rate
         self._energy = energy(audio)
@@ -67,8 +67,7 @@ class Search:
         return quantize(values, given, self._codec.prices, PRICE), given
 
     def _at(self, step: int) -> Settings:
-        step, knee, tilt = self._settings(step)
-        return Settings.of(step, knee, tilt)
+        return Settings.of(*self._settings(step))
 
 
 def _pieces(codec: WaveformCodec, audio: np.ndarray) -> Tensor:

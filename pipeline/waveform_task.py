@@ -68,8 +68,7 @@ class WaveformTask:
         octaves = random.uniform(*OCTAVES, len(audio)) - 0.5 * shaped
         step = np.clip(np.round(-STEPS_PER_OCTAVE * (np.log2(level) + octaves)), 0, LAST_STEP)
         knee = np.where(shaped, random.integers(64, 161, len(audio)), 0)
-        tilt = np.where(shaped, random.integers(0, 256, len(audio)), 0)
-        return Settings(*(torch.from_numpy(part.astype(np.int64)).to(self.device) for part in (step, knee, tilt)))
+        return Settings(*(torch.from_numpy(part.astype(np.int64)).to(self.device) for part in (step, knee)))
 
     def epoch_statistics(self) -> dict[str, float]:
         return {}

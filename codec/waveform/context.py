@@ -35,8 +35,9 @@ class ContextConfig:
     hidden: int = 40
 
 
-CONDITIONS = 3  # how the packet was quantised
+CONDITIONS = 2  # how the packet was quantised
 RECENT = 3  # frames whose coefficients the network sees one by one
+AROUND = 9  # coefficients of each of them that a head sees, the one in question in the middle
 
 
 class State(NamedTuple):
@@ -60,6 +61,13 @@ class State(NamedTuple):
         return [State(self.recent[at], tuple(part[at] for part in self.past), self.age[at]) for at in places]
 
 
+class Described(NamedTuple):
+    """What the trunk tells the heads of `count` frames."""
+
+    passes: tuple[Tensor, ...]  # of each pass [count, bins of the pass, features]
+    recent: Tensor  # the frames before each, [count, RECENT, bins]
+
+
 class Block(nn.Module):
     """Residual block: delays, then two pointwise layers."""
 
@@ -81,17 +89,29 @@ def _residual(x: Tensor) -> Tensor:
 class Head(nn.Module):
     """The network over frequency for one pass."""
 
-    def __init__(self, hidden: int, taps: int):
+    def __init__(self, config: ContextConfig, number: int, taps: int):
         super().__init__()
-        self.known = ExactConv(1, hidden, taps, before=taps // 2 - 1, gain=0.5) if taps else None
-        self.middle = ExactLinear(hidden, hidden, gain=1.4)
-        self.last = ExactLinear(hidden, 2, gain=0.1)
+        start, _, stride = PASSES[number].indices(config.bins)
+        before = AROUND // 2 - start
+        after = (len(range(config.bins)[PASSES[number]]) - 1) * stride + AROUND - config.bins - before
+        self.described = ExactLinear(config.features, config.hidden, gain=0.7)
+        self.recent = ExactConv(RECENT, config.hidden, AROUND, (before, after), stride, gain=0.7)
+        self.known = ExactConv(1, config.hidden, taps, (taps // 2 - 1, taps // 2), gain=0.5) if taps else None
+        self.middle = ExactLinear(config.hidden, config.hidden, gain=1.4)
+        self.last = ExactLinear(config.hidden, 2, gain=0.1)
 
-    def forward(self, static: Tensor, known: Tensor | None) -> Tensor:
-        """static [count, hidden, bins of this pass], known [count, 1, bins of earlier passes] to [count, bins, 2]."""
+    def forward(self, described: Tensor, recent: Tensor, known: Tensor | None) -> Tensor:
+        """Parameters [count, bins of this pass, 2].
+
+        Args:
+            described: [count, bins of this pass, features] by the trunk.
+            recent: [count, RECENT, bins], the last frames.
+            known: [count, 1, bins of earlier passes], None in the first.
+        """
+        local = self.recent(recent)
         if self.known is not None:
-            static = static + self.known(known)
-        hidden = relu(static.transpose(1, 2))
+            local = local + self.known(known)
+        hidden = relu(self.described(described) + local.transpose(1, 2))
         return self.last(relu(self.middle(hidden)))
 
 
@@ -109,8 +129,7 @@ class ContextModel(nn.Module):
             Block(config.channels, config.expansion, config.taps, dilation) for dilation in config.dilations
         )
         self.leave = ExactLinear(config.channels, config.bins * config.features)
-        self.around = ExactConv(config.features + RECENT, config.hidden, 9, before=4)
-        self.heads = nn.ModuleList(Head(config.hidden, taps) for taps in (0, 8, 12))
+        self.heads = nn.ModuleList(Head(config, number, taps) for number, taps in enumerate((0, 8, 12)))
 
     def start(self, batch: int) -> State:
         """The state in which nothing has been decoded."""
@@ -122,7 +141,7 @@ class ContextModel(nn.Module):
         """Integers [...] as the network sees them: their magnitudes on a logarithmic scale, as activations."""
         return self.magnitude[values.abs().clamp(max=LARGEST).long()]
 
-    def trunk(self, state: State, conditions: Tensor, following: Tensor) -> tuple[Tensor, State]:
+    def trunk(self, state: State, conditions: Tensor, following: Tensor) -> tuple[Described, State]:
         """Describe frames from those before them.
 
         Args:
@@ -131,7 +150,7 @@ class ContextModel(nn.Module):
             following: features [batch, frames - 1, bins] of all these frames but the last.
 
         Returns:
-            [batch * frames, hidden, bins] for the heads, and the state after the last frame but for its own features,
+            What the heads need of batch * frames frames, and the state after the last of them but for its own features,
             which `push` adds.
         """
         seen = torch.cat([state.recent, following], dim=1)
@@ -144,31 +163,33 @@ class ContextModel(nn.Module):
         for block, remembered in zip(self.blocks, state.past, strict=True):
             x, remembered = block(x, remembered)
             past.append(remembered)
-        described = activation(self.leave(relu(x))).view(batch * frames, self.config.features, bins)
-        local = before.view(batch * frames, RECENT, bins)
-        static = self.around(torch.cat([described, local], dim=1))
-        return static, State(seen[:, -RECENT:], tuple(past), age[:, -1] + 1)
+        features = activation(self.leave(relu(x))).view(batch * frames, bins, self.config.features)
+        described = Described(
+            features.split([len(range(bins)[chosen]) for chosen in PASSES], dim=1),
+            before.view(batch * frames, RECENT, bins),
+        )
+        return described, State(seen[:, -RECENT:], tuple(past), age[:, -1] + 1)
 
     def push(self, state: State, features: Tensor) -> State:
         """The state once the last frame's features [batch, bins] are known."""
         return state._replace(recent=torch.cat([state.recent[:, 1:], features[:, None]], dim=1))
 
-    def head(self, number: int, static: Tensor, features: Tensor) -> Tensor:
+    def head(self, number: int, described: Described, features: Tensor) -> Tensor:
         """Parameters [count, bins of the pass, 2] in pass `number`.
 
         Args:
-            static: [count, hidden, bins] of `trunk`.
+            described: count frames, from `trunk`.
             features: [count, bins] of the frames themselves; only coefficients of earlier passes are looked at.
         """
         known = features[:, None, KNOWN[number]] if number else None
-        return self.heads[number](static[:, :, PASSES[number]], known)
+        return self.heads[number](described.passes[number], described.recent, known)
 
     def forward(self, frames: Tensor, conditions: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Whole packets of integers [batch, frames, bins] to parameters [batch, frames, bins, 2], and the state after."""
         features = self.features(frames)
-        static, state = self.trunk(state or self.start(len(frames)), conditions, features[:, :-1])
+        described, state = self.trunk(state or self.start(len(frames)), conditions, features[:, :-1])
         flat = features.flatten(0, 1)
-        parameters = static.new_empty(len(flat), self.config.bins, 2)
+        parameters = flat.new_empty(len(flat), self.config.bins, 2)
         for number, bins in enumerate(PASSES):
-            parameters[:, bins] = self.head(number, static, flat)
+            parameters[:, bins] = self.head(number, described, flat)
         return parameters.view(*frames.shape, 2), self.push(state, features[:, -1])

@@ -24,18 +24,17 @@ class _OnGrid(torch.autograd.Function):
     @staticmethod
     def forward(context, x: Tensor, bits: int, low: int, high: int) -> Tensor:
         scaled = x * 2.0**bits
-        if x.requires_grad:
-            context.save_for_backward((scaled >= low) & (scaled <= high))
-        return scaled.round_().clamp_(low, high).mul_(2.0**-bits)
+        context.save_for_backward(scaled)
+        context.limits = low, high
+        return scaled.round().clamp_(low, high).mul_(2.0**-bits)
 
     @staticmethod
     def backward(context, gradient: Tensor) -> tuple:
-        (inside,) = context.saved_tensors
-        return gradient * inside, None, None, None
+        return torch.ops.aten.hardtanh_backward(gradient, *context.saved_tensors, *context.limits), None, None, None
 
 
 def on_grid(x: Tensor, bits: int, low: int, high: int) -> Tensor:
-    """The nearest multiples of 2^-bits from low * 2^-bits to high * 2^-bits; outside, the gradient is zero."""
+    """The nearest multiples of 2^-bits from low * 2^-bits to high * 2^-bits; the gradient is zero but between them."""
     if torch.is_grad_enabled():
         return _OnGrid.apply(x, bits, low, high)
     return (x * 2.0**bits).round_().clamp_(low, high).mul_(2.0**-bits)
@@ -106,14 +105,17 @@ class ExactLinear(_ExactWeights):
 
 
 class ExactConv(_ExactWeights):
-    """Convolution over the last axis of activations [batch, inputs, length], `before` and `after` zeros at the ends."""
+    """Convolution over the last axis of activations [batch, inputs, length], with (before, after) zeros at the ends."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, before: int, gain: float = 1.0):
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int, padding: tuple[int, int], stride: int = 1, gain: float = 1.0
+    ):
         super().__init__((outputs, inputs, kernel), inputs * kernel, gain)
-        self.padding = before, kernel - 1 - before
+        self.padding, self.stride = padding, stride
 
     def forward(self, x: Tensor) -> Tensor:
-        return functional.conv1d(functional.pad(x, self.padding), *self.rounded())
+        weight, bias = self.rounded()
+        return functional.conv1d(functional.pad(x, self.padding), weight, bias, self.stride)
 
 
 class ExactDelays(_ExactWeights):

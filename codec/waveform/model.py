@@ -19,7 +19,6 @@ from codec.waveform.exact import activation, exact_layers
 STEPS_PER_OCTAVE = 64
 LAST_STEP = 16 * STEPS_PER_OCTAVE - 1
 KNEES_PER_OCTAVE = 16
-TILT_ZERO = 0.9  # radius of the zero whose response is the full tilt
 PRICE = 0.1  # squared steps that a bit is worth: about the slope of distortion over rate
 CENTROID_BITS = 6  # a correction is a multiple of 2^-6 steps
 CENTROID_MAGNITUDES = 3  # 1, 2, and 3 or more
@@ -38,16 +37,15 @@ class Settings(NamedTuple):
     """How packets are quantised: integers [batch].
 
     A coefficient X is coded as an integer near v with v * (1 + |v| / knee) = X / step: steps are equal below the knee and
-    grow with the magnitude above it. The step falls with frequency as the tilt says, so that noise follows speech.
+    grow with the magnitude above it, so that noise follows speech.
     """
 
     step: Tensor  # 0 to LAST_STEP: the step is 2^(-step / 64)
     knee: Tensor  # 0: none; 1 to 255: at 2^((160 - knee) / 16) steps
-    tilt: Tensor  # 0: white noise, 255: full tilt
 
     @classmethod
-    def of(cls, step: int, knee: int = 0, tilt: int = 0, batch: int = 1) -> "Settings":
-        return cls(*(torch.full((batch,), value) for value in (step, knee, tilt)))
+    def of(cls, step: int, knee: int = 0, batch: int = 1) -> "Settings":
+        return cls(*(torch.full((batch,), value) for value in (step, knee)))
 
 
 class WaveformCodec(nn.Module):
@@ -58,14 +56,11 @@ class WaveformCodec(nn.Module):
         self.config = config
         self.mdct = MDCT(config.hop)
         self.context = ContextModel(config.context)
-        angle = math.pi / config.hop * (torch.arange(config.hop, dtype=torch.float64) + 0.5)
-        response = (1 + TILT_ZERO**2 - 2 * TILT_ZERO * torch.cos(angle)).sqrt()
-        # Tables are saved with the weights, so that no machine's cosine or logarithm matters.
-        self.register_buffer("tilt", (STEPS_PER_OCTAVE * torch.log2(response)).round().to(torch.int32))
+        # Saved with the weights, so that no machine's exponential function matters.
         self.register_buffer("frequencies", entropy.frequency_table())
         self.prices = entropy.Prices(self.frequencies)
         self.register_buffer("centroids", torch.zeros(entropy.SCALES, CENTROID_MAGNITUDES, dtype=torch.int32))
-        self.register_buffer("_steps", _powers(STEPS_PER_OCTAVE, -2 * LAST_STEP, 2 * LAST_STEP), persistent=False)
+        self.register_buffer("_steps", _powers(STEPS_PER_OCTAVE, -LAST_STEP, 0), persistent=False)
         self.register_buffer("_knees", _powers(KNEES_PER_OCTAVE, -95, 160), persistent=False)
 
     @classmethod
@@ -91,9 +86,8 @@ class WaveformCodec(nn.Module):
         (folder / "config.json").write_text(json.dumps(asdict(self.config), indent=2) + "\n", encoding="utf-8")
 
     def steps(self, settings: Settings) -> Tensor:
-        """Quantiser steps [batch, 1, bins], float64."""
-        tilted = (settings.tilt[:, None] * self.tilt + 128) >> 8
-        return self._steps[2 * LAST_STEP - settings.step[:, None] - tilted][:, None]
+        """Quantiser steps [batch, 1, 1], float64."""
+        return self._steps[LAST_STEP - settings.step][:, None, None]
 
     def _bend(self, settings: Settings) -> Tensor:
         """One over the knee [batch, 1, 1], 0 without one; float64."""
@@ -123,9 +117,9 @@ class WaveformCodec(nn.Module):
         return integers.sign() * (magnitude.double() + shift)
 
     def conditions(self, settings: Settings) -> Tensor:
-        """What the context model is told of the settings: [batch, 3] activations."""
+        """What the context model is told of the settings: [batch, 2] activations."""
         knee = (settings.knee > 0) * (0.5 + settings.knee / 64)
-        return activation(torch.stack([settings.step / 256 - 2, knee, settings.tilt / 128], 1).float())
+        return activation(torch.stack([settings.step / 256 - 2, knee], 1).float())
 
     def choose(
         self, coefficients: Tensor, settings: Settings, state: State | None = None

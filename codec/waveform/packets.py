@@ -19,9 +19,9 @@ class WaveformPackets:
     its own frames and state alone. A state is what `new_state`, `encode` or `decode` gave; None starts afresh.
     """
 
-    def __init__(self, codec: WaveformCodec, step: int, knee: int = 0, tilt: int = 0):
+    def __init__(self, codec: WaveformCodec, step: int, knee: int = 0):
         self.codec, self.hop = codec, codec.config.hop
-        self._setting = step, knee, tilt
+        self._setting = step, knee
         self._table = codec.frequencies.float().numpy()
 
     def new_state(self) -> State:

@@ -66,7 +66,7 @@ def measure_centroids(codec: WaveformCodec, audio: Tensor) -> None:
     counts = torch.zeros_like(sums)
     for octaves in CENTROID_STEPS:
         step = (-STEPS_PER_OCTAVE * (level + octaves)).round().clamp(0, LAST_STEP).long()
-        settings = Settings(step, torch.zeros_like(step), torch.zeros_like(step))
+        settings = Settings(step, torch.zeros_like(step))
         integers, parameters, _ = codec.choose(coefficients, settings)
         values = codec.compress(coefficients, settings)
         scale = (entropy.distribution(parameters)[0] * 2**entropy.SCALE_BITS).long() - entropy.SCALE_LOW

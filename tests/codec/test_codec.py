@@ -24,7 +24,7 @@ def snr(audio, output):
 def header(telu, **changes):
     model = telu.ids["waveform"][:4]
     values = dict(mode=Mode.WAVEFORM, model=model, sample_rate=16000, samples=1000, packet_frames=133, key_packets=1)
-    return Header(**{**values, "settings": (300, 0, 0), **changes})
+    return Header(**{**values, "settings": (300, 0), **changes})
 
 
 @pytest.fixture(scope="module")

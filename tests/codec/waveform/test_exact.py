@@ -23,7 +23,7 @@ def test_a_grid_rounds_limits_and_stops_the_gradient_outside():
         assert torch.equal(on_grid(x, 2, -4, 8), y)
 
 
-@pytest.mark.parametrize("make", [lambda: ExactLinear(700, 30), lambda: ExactConv(60, 30, 9, before=4)])
+@pytest.mark.parametrize("make", [lambda: ExactLinear(700, 30), lambda: ExactConv(60, 30, 9, (4, 4))])
 def test_sums_are_the_same_in_any_order(make):
     torch.manual_seed(0)
     layer, order = make(), torch.Generator().manual_seed(1)
