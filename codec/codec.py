@@ -6,6 +6,7 @@ data = telu.encode(audio, snr=30)      # or kbps=6, or tokens=8
 audio = telu.decode(data)
 """
 
+import functools
 import hashlib
 import math
 import operator
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
+import torch
 from safetensors import SafetensorError
 
 from codec import container, rate
@@ -21,14 +23,14 @@ from codec.samples import checked, energy
 from codec.streaming import FrameDecoder, StreamDecoder, StreamEncoder
 from codec.token_packets import TokenPackets
 from codec.tokens.model import TokenCodec
+from codec.waveform.engine import OnnxEngine
 from codec.waveform.model import LAST_STEP, STEPS_PER_OCTAVE, WaveformCodec
 from codec.waveform.packets import WaveformPackets
 
 WEIGHTS = Path(__file__).parent / "weights"
 PACKET_SECONDS = 2.0  # a packet decodes by itself; a longer one costs fewer bits and loses more when it is damaged
 LIVE_KEY_SECONDS = 1.0
-SIDE_BY_SIDE = 8  # packets that are encoded at once: bounds memory
-DECODED_SECONDS = 64.0
+SIDE_BY_SIDE = 32  # packets that are coded at once: more is hardly faster and takes more memory
 MOST_LOST_FRAMES = 1 << 18  # more than an hour: what a lenient decoder fills with silence for one file
 SHAPED_FLOOR = 3.0, -7.0  # log2 of the knee over the RMS: at perception 0 and what 1 adds
 
@@ -64,8 +66,10 @@ def _read(kind: type, folder: Path) -> WaveformCodec | TokenCodec:
 class Codec:
     """Speech to `.tlc` bytes and back. Audio is mono at `sample_rate`, float32 in [-1, 1] or int16."""
 
-    def __init__(self, models: dict[str, WaveformCodec | TokenCodec], ids: dict[str, bytes]):
+    def __init__(self, models: dict[str, WaveformCodec | TokenCodec], ids: dict[str, bytes], engine=OnnxEngine):
+        """`engine` runs the context model: OnnxEngine, or TorchEngine to compare with."""
         self._models, self.ids = models, ids
+        self._engine = functools.cache(lambda threads: engine(self._model("waveform").context))
         self.sample_rate = next(iter(models.values())).config.sample_rate
 
     def encode(
@@ -119,7 +123,7 @@ class Codec:
             return encode_at(operator.index(value))[0]
         if level == 0:
             return encode_at(0)[0]
-        search = rate.Search(self._model("waveform"), audio, lambda step: self._settings(step, perception, level))
+        search = rate.Search(audio, lambda step: self._coder(self._settings(step, perception, level)))
         return search.to_snr(value, encode_at) if name == "snr" else search.to_kbps(value, encode_at)
 
     def decode(self, data: bytes, lenient: bool = False) -> np.ndarray:
@@ -172,7 +176,7 @@ class Codec:
         return self._coder(header.settings)
 
     def _coder(self, settings: tuple[int, int]) -> WaveformPackets:
-        return WaveformPackets(self._model("waveform"), *settings)
+        return WaveformPackets(self._model("waveform"), self._engine(torch.get_num_threads()), *settings)
 
     def _settings(self, step: int, perception: float, level: float) -> tuple[int, int]:
         if not 0 <= step <= LAST_STEP:
@@ -211,9 +215,8 @@ class Codec:
     def _waveform_blocks(self, header: Header, packets: "list[Packet]", lenient: bool) -> Iterator[np.ndarray]:
         coder = self.waveform_coder(header)
         decoder = FrameDecoder(coder, header, lenient)
-        together = max(1, round(DECODED_SECONDS * self.sample_rate / coder.hop / header.packet_frames))
-        for start in range(0, len(packets), together):
-            yield decoder.decode(*zip(*packets[start : start + together], strict=True))
+        for start in range(0, len(packets), SIDE_BY_SIDE):
+            yield decoder.decode(*zip(*packets[start : start + SIDE_BY_SIDE], strict=True))
 
     def _token_blocks(self, header: Header, packets: "list[Packet]", lenient: bool) -> Iterator[np.ndarray]:
         coder = TokenPackets(self._model("tokens"), header.settings[0])

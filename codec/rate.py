@@ -9,87 +9,121 @@ from torch import Tensor
 
 from codec.mdct import ExactMDCT
 from codec.samples import energy, floats
-from codec.waveform import entropy
-from codec.waveform.model import LAST_STEP, PRICE, STEPS_PER_OCTAVE, Settings, WaveformCodec, guess, quantize
+from codec.waveform.model import LAST_STEP, STEPS_PER_OCTAVE, Settings
+from codec.waveform.packets import WaveformPackets
 
-TRIED_SECONDS = 60.0  # of the recording, in pieces spread over it: where the search looks for its first guess
-PIECE_SECONDS = 4.0
+LOOKED_AT = 60  # pieces of the recording, spread over it, that the first guess looks at
+TRIED = 6  # of these, those that are coded to correct the guess; more tell little more
+PIECE_SECONDS = 2.0
+SPREAD = STEPS_PER_OCTAVE  # steps by which the recording may differ from the pieces that are coded
+ROUNDED_UP = 0.65  # part of a step from which the first guess rounds up
 STEP_DECIBELS = 20 * math.log10(2) / STEPS_PER_OCTAVE
-NEAR_DECIBELS = 0.06  # below the 0.1 dB promised, so that rounding cannot break the promise
+NEAR_DECIBELS = 0.09  # below the 0.1 dB promised, so that rounding samples cannot break the promise
 NEAR_SHARE = 0.012  # of the rate, below the 2 % promised
 ATTEMPTS = 10
-START = 6 * STEPS_PER_OCTAVE
 
 EncodeAt = Callable[[int], tuple[bytes, float]]  # a step to the file's bytes and the squared error
 
 
 class Search:
-    """Finds the step for one recording: a first guess on some of it, then the whole file, corrected until it fits."""
+    """Finds the step for one recording: a guess from plain rounding of its coefficients, corrected by what coding some
+    pieces of it shows, then the whole file, corrected until it fits."""
 
-    def __init__(self, codec: WaveformCodec, audio: np.ndarray, settings: Callable[[int], tuple[int, int]]):
-        self._codec, self._audio, self._settings = codec, audio, settings
-        self._seconds = len(audio) / codec.config.sample_rate
+    def __init__(self, audio: np.ndarray, coder: Callable[[int], WaveformPackets]):
+        """`coder` gives what codes at a step."""
+        self._coder = coder
+        self._rate = coder(0).codec.config.sample_rate
+        self._seconds = len(audio) / self._rate
         self._energy = energy(audio)
-        self._sample = _pieces(codec, audio)
+        self._pieces = _pieces(audio, self._rate, coder(0).hop)
+        self._tried = self._pieces[:: math.ceil(len(self._pieces) / TRIED)]
 
     def to_snr(self, wanted: float, encode_at: EncodeAt) -> bytes:
         """The file whose SNR is nearest to `wanted` dB."""
 
+        def rounded(step: int, frames: Tensor) -> float:
+            integers, settings = self._rounded(step, frames)
+            return _decibels(_energy(frames), _energy(frames - self._coder(step).codec.expand(integers, settings)))
+
+        def coded(step: int) -> float:
+            _, errors = self._coder(step).encode(self._tried)
+            return _decibels(_energy(*self._tried), _energy(*errors))
+
         def snr(step: int) -> tuple[bytes, float]:
             data, error = encode_at(step)
-            return data, 10 * math.log10(self._energy / max(error, 1e-30))
+            return data, _decibels(self._energy, error)
 
-        start = _bisect(lambda step: self._guessed_snr(step) < wanted)
+        start = self._start(wanted, rounded, coded)
         return _approach(snr, wanted, start, STEP_DECIBELS, NEAR_DECIBELS, 0.1, "dB SNR")
 
     def to_kbps(self, wanted: float, encode_at: EncodeAt) -> bytes:
         """The file whose rate is nearest to `wanted` kbit/s."""
 
+        def rounded(step: int, frames: Tensor) -> float:
+            magnitude = self._rounded(step, frames)[0].abs()
+            bits = 2 * torch.log2(1 + magnitude) + (magnitude > 0)  # about what digits and signs cost
+            return math.log(max(float(bits.sum()), 1.0) / frames.numel() * self._rate / 1000)
+
+        def coded(step: int) -> float:
+            payloads, _ = self._coder(step).encode(self._tried)
+            count = sum(piece.numel() for piece in self._tried)
+            return math.log(8 * max(sum(map(len, payloads)), 1) / count * self._rate / 1000)
+
         def log_rate(step: int) -> tuple[bytes, float]:
             data, _ = encode_at(step)
             return data, math.log(8 * len(data) / self._seconds / 1000)
 
-        start = _bisect(lambda step: self._guessed_kbps(step) < wanted)
+        start = self._start(math.log(wanted), rounded, coded)
         return _approach(log_rate, math.log(wanted), start, 0.0075, NEAR_SHARE, 0.02, "kbps")
 
-    def _guessed_snr(self, step: int) -> float:
-        error = self._sample - self._codec.expand(self._guess(step)[0], self._at(step))
-        return 10 * math.log10(float(self._sample.square().sum()) / max(float(error.square().sum()), 1e-30))
+    def _start(self, wanted: float, rounded: Callable[[int, Tensor], float], coded: Callable[[int], float]) -> int:
+        """The step at which `rounded`, corrected by what `coded` differs from it, comes nearest to `wanted`."""
+        pieces, tried = (torch.cat(chosen).float()[None] for chosen in (self._pieces, self._tried))
+        first = _nearest(lambda step: rounded(step, tried) - wanted, 0, LAST_STEP)
+        if len(self._pieces) <= TRIED:  # coding the whole file is as quick
+            return first
+        wanted -= coded(first) - rounded(first, tried)
+        low, high = max(first - SPREAD, 0), min(first + SPREAD, LAST_STEP)
+        return _nearest(lambda step: rounded(step, pieces) - wanted, low, high)
 
-    def _guessed_kbps(self, step: int) -> float:
-        integers, given = self._guess(step)
-        bits = float(self._codec.prices(integers.abs(), given).sum())
-        return bits / self._sample.numel() * self._codec.config.sample_rate / 1000
-
-    def _guess(self, step: int) -> tuple[Tensor, entropy.Symbols]:
-        values = self._codec.compress(self._sample, self._at(step))
-        given = guess(values)
-        return quantize(values, given, self._codec.prices, PRICE), given
-
-    def _at(self, step: int) -> Settings:
-        return Settings.of(*self._settings(step))
+    def _rounded(self, step: int, frames: Tensor) -> tuple[Tensor, Settings]:
+        """Integers of coefficients [1, frames, bins] by plain rounding with a dead zone."""
+        settings = self._coder(step).settings(1)
+        values = self._coder(step).codec.compress(frames, settings)
+        return values.sign() * torch.floor(values.abs() + 1 - ROUNDED_UP), settings
 
 
-def _pieces(codec: WaveformCodec, audio: np.ndarray) -> Tensor:
-    """Coefficients [1, frames, bins] of pieces spread evenly over audio."""
-    hop, transform = codec.config.hop, ExactMDCT(codec.config.hop)
-    size = round(PIECE_SECONDS * codec.config.sample_rate)
-    count = min(math.ceil(len(audio) / size), round(TRIED_SECONDS / PIECE_SECONDS))
-    frames = []
+def _energy(*parts: Tensor) -> float:
+    return sum(float(part.square().sum()) for part in parts)
+
+
+def _decibels(signal: float, error: float) -> float:
+    return 10 * math.log10(max(signal, 1e-30) / max(error, 1e-30))
+
+
+def _pieces(audio: np.ndarray, sample_rate: int, hop: int) -> list[Tensor]:
+    """Coefficients [frames, hop] of pieces of equal length spread evenly over audio."""
+    transform, size = ExactMDCT(hop), round(PIECE_SECONDS * sample_rate)
+    count = min(math.ceil(len(audio) / size), LOOKED_AT)
+    pieces = []
     for start in np.linspace(0, max(len(audio) - size, 0), count).astype(int):
         piece = floats(audio[start : start + size])
         padded = np.pad(piece, (0, -len(piece) % hop + hop))
-        frames.append(transform.analyse(transform.silence(), torch.from_numpy(np.ascontiguousarray(padded)))[0])
-    return torch.cat(frames)[None].float()
+        pieces.append(transform.analyse(transform.silence(), torch.from_numpy(np.ascontiguousarray(padded)))[0])
+    return pieces
 
 
-def _bisect(too_coarse: Callable[[int], bool]) -> int:
-    """The first step that is not too coarse."""
-    low, high = 0, LAST_STEP
-    while high - low > 4:
+def _nearest(excess: Callable[[int], float], low: int, high: int) -> int:
+    """The step from low to high at which `excess`, which grows with the step, is nearest to zero."""
+    below, above = excess(low), excess(high)
+    while high - low > 1 and below < 0 < above:
         middle = (low + high) // 2
-        low, high = (middle, high) if too_coarse(middle) else (low, middle)
-    return high
+        value = excess(middle)
+        if value < 0:
+            low, below = middle, value
+        else:
+            high, above = middle, value
+    return low if abs(below) < abs(above) else high
 
 
 def _approach(

@@ -27,7 +27,7 @@ class StreamEncoder:
         self._before = self._transform.silence()
         self._waiting = np.zeros(0)  # samples that do not fill a hop yet
         self._frames = torch.zeros(0, coder.hop, dtype=torch.float64)
-        self._state = coder.new_state()
+        self._walk = coder.start()
         self._number, self._samples = 0, 0
         self._begun = False
         self._error_overlap = self._transform.silence()
@@ -75,7 +75,7 @@ class StreamEncoder:
             return b""
         if self.header.key_packets > 1:
             return b"".join(self._next(packet) for packet in packets)
-        payloads, _, errors = self.coder.encode(packets, [self.coder.new_state() for _ in packets])
+        payloads, errors = self.coder.encode(packets)
         self._account(torch.cat(errors))
         first, self._number = self._number, self._number + len(payloads)
         return b"".join(container.write_packet(number, payload) for number, payload in enumerate(payloads, first))
@@ -90,8 +90,8 @@ class StreamEncoder:
     def _next(self, packet: torch.Tensor) -> bytes:
         """A packet that goes on from the one before."""
         if self._number % self.header.key_packets == 0:
-            self._state = self.coder.new_state()
-        (payload,), (self._state,), (error,) = self.coder.encode([packet], [self._state])
+            self._walk = self.coder.start()
+        (payload,), (error,) = self.coder.encode([packet], self._walk)
         self._account(error)
         self._number += 1
         return container.write_packet(self._number - 1, payload)
@@ -104,7 +104,7 @@ class FrameDecoder:
         self.coder, self.header, self.lenient = coder, header, lenient
         self._transform = ExactMDCT(coder.hop)
         self._overlap = self._transform.silence()
-        self._state = coder.new_state()
+        self._walk = coder.start()
         self._broken = False
         self._first = True
 
@@ -123,7 +123,7 @@ class FrameDecoder:
         sound = [place for place, payload in enumerate(payloads) if payload is not None]
         frames = [torch.zeros(count, self.coder.hop, dtype=torch.float64) for count in counts]
         try:
-            decoded, _ = self._read([payloads[place] for place in sound], [counts[place] for place in sound])
+            decoded = self._read([payloads[place] for place in sound], [counts[place] for place in sound])
         except DamagedPacket:
             if not self.lenient:
                 raise
@@ -135,22 +135,21 @@ class FrameDecoder:
             frames[place] = read
         return frames
 
-    def _read(self, payloads: list[bytes], counts: list[int]):
-        return self.coder.decode(payloads, counts, [self.coder.new_state() for _ in payloads])
+    def _read(self, payloads: list[bytes], counts: list[int]) -> list[torch.Tensor]:
+        return self.coder.decode(payloads, counts) if payloads else []
 
     def _alone(self, payload: bytes, count: int) -> torch.Tensor:
         try:
-            return self._read([payload], [count])[0][0]
+            return self._read([payload], [count])[0]
         except DamagedPacket:
             return torch.zeros(count, self.coder.hop, dtype=torch.float64)
 
     def _dependent(self, number: int, payload: bytes | None, count: int) -> torch.Tensor:
         if number % self.header.key_packets == 0:
-            self._state, self._broken = self.coder.new_state(), False
+            self._walk, self._broken = self.coder.start(), False
         if payload is not None and not self._broken:
             try:
-                (frames,), (self._state,) = self.coder.decode([payload], [count], [self._state])
-                return frames
+                return self.coder.decode([payload], [count], self._walk)[0]
             except DamagedPacket:
                 if not self.lenient:
                     raise

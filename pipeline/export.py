@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from codec.codec import Codec
 from codec.tokens.model import TokenCodec
+from codec.waveform.engine import TorchEngine
 from codec.waveform.exact import EXACT_LIMIT, exact_layers
 from codec.waveform.model import WaveformCodec
 from pipeline import files, model_card, stage
@@ -56,7 +57,7 @@ def export_tokens(folder: Path, shards: Shards) -> dict[str, float]:
 
 
 def verify_exact(folder: Path, shards: Shards) -> dict[str, float]:
-    """Code test speech with the exported weights; decode with one thread and with two.
+    """Code test speech with the exported weights; decode with one thread, with two, and with PyTorch.
 
     Raises:
         StageError: the weights allow sums that float32 does not hold exactly, or the outputs differ in any bit.
@@ -66,17 +67,19 @@ def verify_exact(folder: Path, shards: Shards) -> dict[str, float]:
     inexact = [name for name, value in largest.items() if value >= EXACT_LIMIT]
     if inexact:
         raise StageError(f"layers {', '.join(inexact)} can reach sums beyond 2^24; train with a larger weight decay")
-    coder = Codec({"waveform": codec}, {"waveform": bytes(32)})
+    models, ids = {"waveform": codec}, {"waveform": bytes(32)}
+    coder, threads = Codec(models, ids), torch.get_num_threads()
     audio = np.concatenate([shards.clip(clip) for clip in range(min(len(shards), 50))])
     audio = audio[: VERIFIED_SECONDS * codec.config.sample_rate]
-    data, threads = coder.encode(audio, step=VERIFIED_STEP), torch.get_num_threads()
+    data = coder.encode(audio, step=VERIFIED_STEP)
     outputs = []
     for count in (1, 2):
         torch.set_num_threads(count)
         outputs.append(coder.decode(data))
+    outputs.append(Codec(models, ids, TorchEngine).decode(data))
     torch.set_num_threads(threads)
-    if not np.array_equal(*outputs):
-        raise StageError("one thread and two decode a file differently; the export is not written")
+    if not all(np.array_equal(outputs[0], other) for other in outputs[1:]):
+        raise StageError("one thread, two threads and PyTorch decode a file differently; the export is not written")
     return {"verified_seconds": len(audio) / codec.config.sample_rate, "largest_sum": max(largest.values())}
 
 

@@ -20,6 +20,7 @@ PASSES = (slice(0, None, 4), slice(2, None, 4), slice(1, None, 2))  # coefficien
 KNOWN = (None, slice(0, None, 4), slice(0, None, 2))  # those that earlier passes have decoded
 LARGEST = 2047  # magnitude up to which the network tells integers apart
 AGE_LIMIT = 15
+RESIDUAL_BITS, RESIDUAL_LIMIT = 8, 2**15  # what runs through the blocks: multiples of 2^-8 up to 2^7
 
 
 @dataclass(frozen=True)
@@ -47,19 +48,6 @@ class State(NamedTuple):
     past: tuple[Tensor, ...]  # [batch, history, channels] of each block
     age: Tensor  # [batch] up to AGE_LIMIT
 
-    @classmethod
-    def join(cls, states: "list[State]") -> "State":
-        """One state for several packets side by side."""
-        past = (torch.cat(parts) for parts in zip(*(state.past for state in states), strict=True))
-        return cls(
-            torch.cat([state.recent for state in states]), tuple(past), torch.cat([state.age for state in states])
-        )
-
-    def split(self) -> "list[State]":
-        """A state for each packet."""
-        places = (slice(number, number + 1) for number in range(len(self.age)))
-        return [State(self.recent[at], tuple(part[at] for part in self.past), self.age[at]) for at in places]
-
 
 class Described(NamedTuple):
     """What the trunk tells the heads of `count` frames."""
@@ -83,7 +71,7 @@ class Block(nn.Module):
 
 
 def _residual(x: Tensor) -> Tensor:
-    return on_grid(x, 8, -(2**15), 2**15)
+    return on_grid(x, RESIDUAL_BITS, -RESIDUAL_LIMIT, RESIDUAL_LIMIT)
 
 
 class Head(nn.Module):
@@ -131,6 +119,10 @@ class ContextModel(nn.Module):
         self.leave = ExactLinear(config.channels, config.bins * config.features)
         self.heads = nn.ModuleList(Head(config, number, taps) for number, taps in enumerate((0, 8, 12)))
 
+    @property
+    def pass_sizes(self) -> list[int]:
+        return [len(range(self.config.bins)[chosen]) for chosen in PASSES]
+
     def start(self, batch: int) -> State:
         """The state in which nothing has been decoded."""
         config, like = self.config, self.magnitude
@@ -165,8 +157,7 @@ class ContextModel(nn.Module):
             past.append(remembered)
         features = activation(self.leave(relu(x))).view(batch * frames, bins, self.config.features)
         described = Described(
-            features.split([len(range(bins)[chosen]) for chosen in PASSES], dim=1),
-            before.view(batch * frames, RECENT, bins),
+            features.split(self.pass_sizes, dim=1), before.view(batch * frames, RECENT, bins)
         )
         return described, State(seen[:, -RECENT:], tuple(past), age[:, -1] + 1)
 
@@ -184,12 +175,12 @@ class ContextModel(nn.Module):
         known = features[:, None, KNOWN[number]] if number else None
         return self.heads[number](described.passes[number], described.recent, known)
 
-    def forward(self, frames: Tensor, conditions: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """Whole packets of integers [batch, frames, bins] to parameters [batch, frames, bins, 2], and the state after."""
+    def forward(self, frames: Tensor, conditions: Tensor) -> Tensor:
+        """Whole packets of integers [batch, frames, bins] to parameters [batch, frames, bins, 2]."""
         features = self.features(frames)
-        described, state = self.trunk(state or self.start(len(frames)), conditions, features[:, :-1])
+        described, _ = self.trunk(self.start(len(frames)), conditions, features[:, :-1])
         flat = features.flatten(0, 1)
         parameters = flat.new_empty(len(flat), self.config.bins, 2)
         for number, bins in enumerate(PASSES):
             parameters[:, bins] = self.head(number, described, flat)
-        return parameters.view(*frames.shape, 2), self.push(state, features[:, -1])
+        return parameters.view(*frames.shape, 2)

@@ -5,8 +5,6 @@ Scale and weight lie on a grid, so that the frequencies the range coder works wi
 training, encoder and decoder use the same distributions, and no machine's exponential function matters.
 """
 
-from typing import NamedTuple
-
 import constriction
 import numpy as np
 import torch
@@ -17,6 +15,7 @@ from codec.waveform.exact import on_grid
 SCALE_BITS, SCALE_LOW, SCALE_HIGH = 3, -40, 56  # log2 of the scale in steps, in eighths: 2^-5 to 2^7
 SCALES = SCALE_HIGH - SCALE_LOW + 1
 WIDE_BITS, WIDE_HIGH = 3, 4  # weight of the wide component, in eighths: 0 to a half
+WIDES = WIDE_HIGH + 1
 WIDE = 3.0  # scale of the wide component over the narrow one's
 UPPER = 0.6  # an integer stands for magnitudes from this much less than one below it, to this much above it
 COARSE = 16  # scales above 2^(16/8) steps: the lowest bits of a value are coded as they come
@@ -72,58 +71,70 @@ def _rows(scale: Tensor, edges: Tensor) -> Tensor:
     return (below.diff(dim=-1) * 2**PRECISION).round().clamp(min=1).to(torch.int32)
 
 
-class Symbols(NamedTuple):
-    """Distributions [...] as the range coder uses them."""
-
-    row: Tensor  # of the frequency table
-    shift: Tensor  # number of low bits coded as they come
-
-    def numpy(self) -> "Symbols":
-        return Symbols(self.row.numpy(), self.shift.numpy())
-
-
-def symbols(parameters: Tensor) -> Symbols:
-    """Network outputs [..., 2] to rows of the frequency table and numbers of low bits."""
+def kinds(parameters: Tensor) -> Tensor:
+    """Network outputs [..., 2] to the numbers of their distributions: place of the scale * WIDES + place of the weight."""
     scale, wide = distribution(parameters)
-    scale = (scale * 2**SCALE_BITS).to(torch.int64)
-    shift = ((scale - COARSE + 7) >> SCALE_BITS).clamp(min=0)
-    row = torch.where(shift > 0, scale - (shift << SCALE_BITS) + 8, scale) - SCALE_LOW
-    row = row * (WIDE_HIGH + 1) + (wide * 2**WIDE_BITS).to(torch.int64)
-    return Symbols(row, shift)
+    return ((scale * 2**SCALE_BITS).long() - SCALE_LOW) * WIDES + (wide * 2**WIDE_BITS).long()
+
+
+# For each kind: the number of low bits of a value that are coded as they come, and its row in the frequency table.
+_scale, _wide = np.divmod(np.arange(SCALES * WIDES), WIDES)
+SHIFTS = np.maximum((_scale + SCALE_LOW - COARSE + 7) >> SCALE_BITS, 0)
+ROWS = np.where(SHIFTS > 0, _scale - (SHIFTS << SCALE_BITS) + 8, _scale) * WIDES + _wide
 
 
 class Prices(nn.Module):
     """Bits of magnitudes, looked up: what the encoder weighs against error. Equal inputs give equal choices."""
 
+    LIMIT = 127  # from here on all cost the same
+
     def __init__(self, frequencies: Tensor):
         """From `frequency_table()` [rows, symbols]."""
         super().__init__()
         share = frequencies.double() / frequencies.sum(1, keepdim=True)
-        self.register_buffer("_bits", -torch.log2(share[:, REACH:]).float().flatten(), persistent=False)
+        bits = -torch.log2(share[:, REACH:]).float()
+        shifts = torch.from_numpy(SHIFTS)[:, None]
+        symbols = (torch.arange(self.LIMIT + 1) >> shifts).clamp(max=REACH)
+        table = bits[torch.from_numpy(ROWS)].gather(1, symbols) + shifts
+        self.register_buffer("_table", table.flatten(), persistent=False)
 
-    def forward(self, magnitudes: Tensor, given: "Symbols") -> Tensor:
-        """Bits of integers [...] that are not negative, sign included, under distributions [...]; beyond reach too few."""
-        symbol = (magnitudes.long() >> given.shift).clamp(max=REACH)
-        return self._bits[given.row * (REACH + 1) + symbol] + given.shift
+    def forward(self, magnitudes: Tensor, kinds: Tensor) -> Tensor:
+        """Bits of integers [...] that are not negative, sign included, under distributions [...]."""
+        return self._table.take(kinds * (self.LIMIT + 1) + magnitudes.clamp(max=self.LIMIT).long())
 
 
 class Encoder:
     """Values to bytes. `table` is `frequency_table()` as float32 rows [rows, symbols]."""
 
     def __init__(self, table: np.ndarray):
-        self._table = table
+        self._table = table[ROWS]
         self._coder = constriction.stream.queue.RangeEncoder()
 
-    def write(self, values: np.ndarray, given: Symbols) -> None:
-        """Append integers [count] with their distributions."""
-        symbol = values >> given.shift
+    def write(self, values: np.ndarray, kinds: np.ndarray, ends: np.ndarray) -> None:
+        """Append integers [count] with their distributions [count], in blocks that end before `ends` [blocks].
+
+        A reader gets one block after the other: a block's low bits and escapes follow its symbols.
+        """
+        shift = SHIFTS[kinds]
+        symbol = values >> shift
         inside = np.clip(symbol, -REACH, REACH).astype(np.int32)
-        self._coder.encode(inside + REACH, _CATEGORICAL, self._table[given.row])
-        if given.shift.any():
-            coarse = given.shift > 0
-            low = (values - (symbol << given.shift))[coarse]
-            self._coder.encode(low.astype(np.int32), _UNIFORM, (1 << given.shift[coarse]).astype(np.int32))
-        for far in np.abs(symbol[np.abs(inside) == REACH]) - REACH:
+        start = 0
+        for block in np.unique(np.searchsorted(ends, np.flatnonzero((shift > 0) | (np.abs(inside) == REACH)), "right")):
+            end = ends[block]
+            self._coder.encode(inside[start:end] + REACH, _CATEGORICAL, self._table[kinds[start:end]])
+            here = slice(ends[block - 1] if block else 0, end)
+            self._write_rest(values[here], symbol[here], shift[here])
+            start = end
+        if start < len(values):
+            self._coder.encode(inside[start:] + REACH, _CATEGORICAL, self._table[kinds[start:]])
+
+    def _write_rest(self, values: np.ndarray, symbol: np.ndarray, shift: np.ndarray) -> None:
+        coarse = shift > 0
+        if coarse.any():
+            low = (values - (symbol << shift))[coarse]
+            self._coder.encode(low.astype(np.int32), _UNIFORM, (1 << shift[coarse]).astype(np.int32))
+        magnitude = np.abs(symbol)
+        for far in magnitude[magnitude >= REACH] - REACH:
             self._write_far(int(far))
 
     def _write_far(self, far: int) -> None:
@@ -144,39 +155,46 @@ class Encoder:
 
 
 class Decoder:
-    """Bytes to values; the same calls as the encoder's `write`, with the values coming back."""
+    """Bytes of several packets to values, a block of each at a time."""
 
-    def __init__(self, payload: bytes, table: np.ndarray):
-        self._table = table
-        words = np.frombuffer(payload + bytes(-len(payload) % 4), ">u4").astype(np.uint32)
-        self._coder = constriction.stream.queue.RangeDecoder(words)
+    def __init__(self, payloads: list[bytes], table: np.ndarray):
+        self._table = table[ROWS]
+        words = (np.frombuffer(payload + bytes(-len(payload) % 4), ">u4").astype(np.uint32) for payload in payloads)
+        self._coders = [constriction.stream.queue.RangeDecoder(part) for part in words]
 
-    def read(self, given: Symbols) -> np.ndarray:
-        """The next integers [count] for their distributions.
+    def read(self, kinds: np.ndarray) -> np.ndarray:
+        """The next integers [packets, count] for their distributions; fewer rows than packets read from the first ones.
 
         Raises:
             DamagedPacket: the bytes are none that an encoder writes.
         """
+        rows, symbol = self._table.take(kinds, axis=0), np.empty(kinds.shape, np.int64)
+        shift = SHIFTS.take(kinds)
         try:
-            symbol = self._coder.decode(_CATEGORICAL, self._table[given.row]).astype(np.int64) - REACH
+            for coder, row, place in zip(self._coders, rows, symbol, strict=False):
+                place[:] = coder.decode(_CATEGORICAL, row)
+            symbol -= REACH
             low = np.zeros_like(symbol)
-            if given.shift.any():
-                coarse = given.shift > 0
-                low[coarse] = self._coder.decode(_UNIFORM, (1 << given.shift[coarse]).astype(np.int32))
-            for place in np.flatnonzero(np.abs(symbol) == REACH):
-                symbol[place] += np.sign(symbol[place]) * self._read_far()
+            far = np.abs(symbol) == REACH
+            for packet in np.flatnonzero(((shift > 0) | far).any(1)):
+                coder, coarse = self._coders[packet], shift[packet] > 0
+                if coarse.any():
+                    low[packet, coarse] = coder.decode(_UNIFORM, (1 << shift[packet, coarse]).astype(np.int32))
+                for place in np.flatnonzero(far[packet]):
+                    symbol[packet, place] += np.sign(symbol[packet, place]) * _read_far(coder)
         except AssertionError as error:  # constriction met data that no encoder writes
             raise DamagedPacket("the payload is not what an encoder writes") from error
-        return (symbol << given.shift) + low
+        return (symbol << shift) + low
 
-    def _read_far(self) -> int:
-        digits = self._one(32)
-        if not 3 <= digits <= 24:
-            raise DamagedPacket(f"an escape code of {digits} digits")
-        far = 1 << (digits - 1)
-        for start in range(0, digits - 1, 8):
-            far |= self._one(1 << min(8, digits - 1 - start)) << start
-        return far - 4
 
-    def _one(self, size: int) -> int:
-        return int(self._coder.decode(_UNIFORM, np.array([size], np.int32))[0])
+def _read_far(coder) -> int:
+    def one(size: int) -> int:
+        return int(coder.decode(_UNIFORM, np.array([size], np.int32))[0])
+
+    digits = one(32)
+    if not 3 <= digits <= 24:
+        raise DamagedPacket(f"an escape code of {digits} digits")
+    far = 1 << (digits - 1)
+    for start in range(0, digits - 1, 8):
+        far |= one(1 << min(8, digits - 1 - start)) << start
+    return far - 4

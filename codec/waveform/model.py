@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from codec.mdct import MDCT
 from codec.waveform import entropy
-from codec.waveform.context import ContextConfig, ContextModel, State
+from codec.waveform.context import ContextConfig, ContextModel
 from codec.waveform.exact import activation, exact_layers
 
 STEPS_PER_OCTAVE = 64
@@ -106,12 +106,12 @@ class WaveformCodec(nn.Module):
         bend = self._bend(settings).to(values.dtype)
         return values * (1 + bend * values.abs()) * self.steps(settings).to(values.dtype)
 
-    def reconstruct(self, integers: Tensor, parameters: Tensor) -> Tensor:
-        """Values [...], float64, that lie in the middle of what was coded as `integers`, given their distributions [..., 2].
+    def reconstruct(self, integers: Tensor, kinds: Tensor) -> Tensor:
+        """Values [...], float64, that lie in the middle of what was coded as `integers`, given their distributions [...].
 
         An integer stands for an interval over which the density falls, so its mean lies nearer to zero.
         """
-        scale = (entropy.distribution(parameters)[0] * 2**entropy.SCALE_BITS).long() - entropy.SCALE_LOW
+        scale = kinds // entropy.WIDES
         magnitude = integers.abs()
         shift = self.centroids[scale, (magnitude.long() - 1).clamp(0, CENTROID_MAGNITUDES - 1)] * 2.0**-CENTROID_BITS
         return integers.sign() * (magnitude.double() + shift)
@@ -121,24 +121,24 @@ class WaveformCodec(nn.Module):
         knee = (settings.knee > 0) * (0.5 + settings.knee / 64)
         return activation(torch.stack([settings.step / 256 - 2, knee], 1).float())
 
-    def choose(
-        self, coefficients: Tensor, settings: Settings, state: State | None = None
-    ) -> tuple[Tensor, Tensor, State]:
-        """Integers [batch, frames, bins] for the coefficients of packets, their distributions, and the state after."""
+    def choose(self, coefficients: Tensor, settings: Settings) -> tuple[Tensor, Tensor]:
+        """Integers for the coefficients [batch, frames, bins] of packets, and the network's outputs for them.
+
+        All frames at once, for training; `codec.waveform.packets` goes through them in turn and chooses better.
+        """
         values, conditions = self.compress(coefficients, settings), self.conditions(settings)
         first = quantize(values, guess(values), self.prices, PRICE)
-        given = entropy.symbols(self.context(first.float(), conditions, state)[0])
+        given = entropy.kinds(self.context(first.float(), conditions))
         integers = quantize(values, given, self.prices, PRICE).float()
-        return integers, *self.context(integers, conditions, state)
+        return integers, self.context(integers, conditions)
 
     def forward(self, integers: Tensor, settings: Settings) -> Tensor:
         """Ideal code length in bits of every integer of packets [batch, frames, bins], for training."""
-        parameters, _ = self.context(integers, self.conditions(settings))
-        return entropy.bits(integers, parameters)
+        return entropy.bits(integers, self.context(integers, self.conditions(settings)))
 
 
-def quantize(values: Tensor, given: entropy.Symbols, prices: entropy.Prices, price: float | Tensor) -> Tensor:
-    """The integers that cost least: squared error plus `price` times bits under given distributions.
+def quantize(values: Tensor, kinds: Tensor, prices: entropy.Prices, price: float | Tensor) -> Tensor:
+    """The integers that cost least: squared error plus `price` times bits under given distributions [...].
 
     Of each of values [...] the integers below and above its magnitude and 0 are tried (rate-distortion optimised
     quantisation; what an integer does to the distributions of later ones is not looked at).
@@ -146,18 +146,18 @@ def quantize(values: Tensor, given: entropy.Symbols, prices: entropy.Prices, pri
     magnitude = values.abs()
     below = magnitude.floor()
     best = torch.zeros_like(values)
-    least = magnitude.square() + price * prices(best, given)
+    least = magnitude.square() + price * prices(best, kinds)
     for candidate in (below, below + 1):
-        cost = (magnitude - candidate).square() + price * prices(candidate, given)
+        cost = (magnitude - candidate).square() + price * prices(candidate, kinds)
         best, least = torch.where(cost < least, candidate, best), torch.minimum(cost, least)
     return values.sign() * best
 
 
-def guess(values: Tensor) -> entropy.Symbols:
+def guess(values: Tensor) -> Tensor:
     """Rough distributions of values [batch, frames, bins] from their own neighbourhood; needs no network."""
     spread = functional.avg_pool2d(values.abs().float(), (3, 5), stride=1, padding=(1, 2), count_include_pad=False)
     scale = torch.log2(spread / 1.4 + 0.03)
-    return entropy.symbols(torch.stack([(scale + 1) / 2, torch.zeros_like(scale)], dim=-1))
+    return entropy.kinds(torch.stack([(scale + 1) / 2, torch.zeros_like(scale)], dim=-1))
 
 
 def _powers(per_octave: int, low: int, high: int) -> Tensor:

@@ -1,108 +1,90 @@
-"""Frames of coefficients to bytes and back with the waveform codec: packets side by side, each with its own state."""
+"""Frames of coefficients to bytes and back with the waveform codec: packets side by side, each by itself."""
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from codec.waveform import entropy
-from codec.waveform.context import PASSES, State
-from codec.waveform.entropy import Symbols
-from codec.waveform.model import Settings, WaveformCodec
-
-BATCH_FRAMES = 270  # frames that go through the network at once: bounds memory, and stays in the cache
+from codec.waveform.context import PASSES
+from codec.waveform.engine import OnnxEngine, TorchEngine, Walk
+from codec.waveform.model import PRICE, Settings, WaveformCodec, quantize
 
 
 class WaveformPackets:
     """Codes packets of frames [frames, hop] of MDCT coefficients at one setting.
 
     Packets go through the network side by side, which is much faster than one after the other; a packet's bytes depend on
-    its own frames and state alone. A state is what `new_state`, `encode` or `decode` gave; None starts afresh.
+    its own frames alone, and on those before it where it goes on from them. Encoder and decoder take the same walk through the
+    frames: the encoder chooses integers where the decoder reads them, both knowing the same distributions.
     """
 
-    def __init__(self, codec: WaveformCodec, step: int, knee: int = 0):
+    def __init__(self, codec: WaveformCodec, engine: OnnxEngine | TorchEngine, step: int, knee: int = 0):
         self.codec, self.hop = codec, codec.config.hop
-        self._setting = step, knee
+        self._engine, self._setting = engine, (step, knee)
         self._table = codec.frequencies.float().numpy()
 
-    def new_state(self) -> State:
-        """The state at the start of an independently decodable packet."""
-        return self.codec.context.start(1)
+    def start(self, packets: int = 1) -> Walk:
+        """The state at the start of packets that are decodable by themselves."""
+        return self._engine.walk(self.codec.conditions(self.settings(packets)).numpy())
 
     @torch.no_grad()
-    def encode(self, packets: list[Tensor], states: list[State]) -> tuple[list[bytes], list[State], list[Tensor]]:
-        """Coefficients [frames, hop] of each packet to its bytes, the states after them, and their errors [frames, hop]."""
-        payloads, after, errors = [], [], []
-        for frames, state in _batches(packets, states):
-            settings = self._settings(len(frames))
-            integers, parameters, moved = self.codec.choose(frames, settings, state)
-            given = entropy.symbols(parameters).numpy()
-            values = integers.to(torch.int64).numpy()
-            payloads += [self._write(values[place], _at(given, place)) for place in range(len(values))]
-            after += moved.split()
-            decoded = self.codec.expand(self.codec.reconstruct(integers, parameters), settings)
-            errors += list(frames - decoded)
-        return payloads, after, errors
+    def encode(self, packets: list[Tensor], walk: Walk | None = None) -> tuple[list[bytes], list[Tensor]]:
+        """Coefficients [frames, hop] of each packet to its bytes and their errors [frames, hop].
 
-    def _write(self, values: np.ndarray, given: Symbols) -> bytes:
+        `walk` is where the packets go on from, and moves; None starts afresh.
+        """
+        settings, counts = self.settings(len(packets)), [len(packet) for packet in packets]
+        values = self.codec.compress(torch.nn.utils.rnn.pad_sequence(packets, batch_first=True), settings)
+        integers = np.zeros(values.shape, np.int64)
+        kinds = np.zeros(values.shape, np.int64)
+        walk = walk or self.start(len(packets))
+        for frame in range(values.shape[1]):
+            for number, chosen in enumerate(PASSES):
+                given = walk.kinds(number, integers[:, frame])
+                best = quantize(values[:, frame, chosen], torch.from_numpy(given).long(), self.codec.prices, PRICE)
+                integers[:, frame, chosen], kinds[:, frame, chosen] = best.numpy(), given
+            walk.push(integers[:, frame])
+        decoded = self._expanded(integers, kinds, settings)
+        payloads = [self._write(integers[n, :count], kinds[n, :count]) for n, count in enumerate(counts)]
+        return payloads, [packet - decoded[n, : len(packet)] for n, packet in enumerate(packets)]
+
+    def _write(self, integers: np.ndarray, kinds: np.ndarray) -> bytes:
         coder = entropy.Encoder(self._table)
-        for frame, distributions in zip(values, zip(*given, strict=True), strict=True):
-            for bins in PASSES:
-                coder.write(frame[bins], Symbols(*(part[bins] for part in distributions)))
+        sizes = self.codec.context.pass_sizes * len(integers)
+        coder.write(_in_turn(integers), _in_turn(kinds), np.cumsum(sizes))
         return coder.bytes()
 
     @torch.no_grad()
-    def decode(self, payloads: list[bytes], counts: list[int], states: list[State]) -> tuple[list[Tensor], list[State]]:
-        """Bytes of packets of `counts` frames to coefficients [frames, hop], float64, and the states after them.
+    def decode(self, payloads: list[bytes], counts: list[int], walk: Walk | None = None) -> list[Tensor]:
+        """Bytes of packets of `counts` frames, the longest first, to coefficients [frames, hop], float64.
+
+        `walk` is where the packets go on from, and moves; None starts afresh.
 
         Raises:
             entropy.DamagedPacket: the bytes are none that an encoder writes.
         """
-        decoded: list[Tensor] = [torch.empty(0)] * len(payloads)
-        after: list[State] = list(states)
-        for count in set(counts):
-            chosen = [number for number, frames in enumerate(counts) if frames == count]
-            frames, moved = self._decode(
-                [payloads[number] for number in chosen], count, State.join([states[n] for n in chosen])
-            )
-            for place, number in enumerate(chosen):
-                decoded[number], after[number] = frames[place], moved[place]
-        return decoded, after
-
-    def _decode(self, payloads: list[bytes], count: int, state: State) -> tuple[Tensor, list[State]]:
-        batch, bins, context = len(payloads), self.hop, self.codec.context
-        settings = self._settings(batch)
-        conditions, none = self.codec.conditions(settings), context.magnitude.new_zeros(batch, 0, bins)
-        decoders = [entropy.Decoder(payload, self._table) for payload in payloads]
-        frames = torch.empty(batch, count, bins, dtype=torch.float64)
-        for frame in range(count):
-            static, state = context.trunk(state, conditions, none)
-            integers, features = torch.zeros(batch, bins), torch.zeros(batch, bins)
-            parameters = torch.zeros(batch, bins, 2)
+        decoder = entropy.Decoder(payloads, self._table)
+        integers = np.zeros((len(payloads), max(counts), self.hop), np.int64)
+        kinds = np.zeros_like(integers)
+        walk = walk or self.start(len(payloads))
+        for frame in range(max(counts)):
+            going = sum(count > frame for count in counts)
             for number, chosen in enumerate(PASSES):
-                parameters[:, chosen] = context.head(number, static, features)
-                given = entropy.symbols(parameters[:, chosen]).numpy()
-                read = [coder.read(_at(given, n)) for n, coder in enumerate(decoders)]
-                integers[:, chosen] = torch.from_numpy(np.stack(read)).float()
-                features[:, chosen] = context.features(integers[:, chosen])
-            state = context.push(state, features)
-            frames[:, frame] = self.codec.reconstruct(integers, parameters)
-        return self.codec.expand(frames, settings), state.split()
+                given = kinds[:, frame, chosen] = walk.kinds(number, integers[:, frame])
+                integers[:going, frame, chosen] = decoder.read(given[:going])
+            walk.push(integers[:, frame])
+        decoded = self._expanded(integers, kinds, self.settings(len(payloads)))
+        return [decoded[number, :count] for number, count in enumerate(counts)]
 
-    def _settings(self, batch: int) -> Settings:
-        return Settings.of(*self._setting, batch=batch)
+    def _expanded(self, integers: np.ndarray, kinds: np.ndarray, settings: Settings) -> Tensor:
+        values = self.codec.reconstruct(torch.from_numpy(integers), torch.from_numpy(kinds))
+        return self.codec.expand(values, settings)
 
-
-def _at(given: Symbols, place: int) -> Symbols:
-    return Symbols(*(part[place] for part in given))
+    def settings(self, packets: int) -> Settings:
+        """The setting, for so many packets."""
+        return Settings.of(*self._setting, batch=packets)
 
 
-def _batches(packets: list[Tensor], states: list[State]):
-    """Packets of equal length side by side: coefficients [batch, frames, bins] and their joined states."""
-    start = 0
-    while start < len(packets):
-        frames = len(packets[start])
-        end = start + 1
-        while end < len(packets) and len(packets[end]) == frames and (end + 1 - start) * frames <= BATCH_FRAMES:
-            end += 1
-        yield torch.stack(packets[start:end]), State.join(states[start:end])
-        start = end
+def _in_turn(frames: np.ndarray) -> np.ndarray:
+    """[frames, bins] as they are coded, one after the other."""
+    return np.concatenate([frames[:, chosen] for chosen in PASSES], axis=1).reshape(-1)

@@ -48,8 +48,8 @@ def step_for(coefficients: Tensor, snr: float) -> int:
 def _coded(codec: WaveformCodec, coefficients: Tensor, step: int) -> tuple[float, float]:
     """SNR in dB and bits of coefficients [1, frames, bins] at a step."""
     settings = Settings.of(min(max(step, 0), LAST_STEP))
-    integers, parameters, _ = codec.choose(coefficients, settings)
-    decoded = codec.expand(codec.reconstruct(integers, parameters), settings)
+    integers, parameters = codec.choose(coefficients, settings)
+    decoded = codec.expand(codec.reconstruct(integers, entropy.kinds(parameters)), settings)
     return _decibels(coefficients, coefficients - decoded), float(entropy.bits(integers, parameters).sum())
 
 
@@ -67,9 +67,9 @@ def measure_centroids(codec: WaveformCodec, audio: Tensor) -> None:
     for octaves in CENTROID_STEPS:
         step = (-STEPS_PER_OCTAVE * (level + octaves)).round().clamp(0, LAST_STEP).long()
         settings = Settings(step, torch.zeros_like(step))
-        integers, parameters, _ = codec.choose(coefficients, settings)
+        integers, parameters = codec.choose(coefficients, settings)
         values = codec.compress(coefficients, settings)
-        scale = (entropy.distribution(parameters)[0] * 2**entropy.SCALE_BITS).long() - entropy.SCALE_LOW
+        scale = entropy.kinds(parameters) // entropy.WIDES
         magnitude = integers.abs().long().clamp(max=CENTROID_MAGNITUDES)
         coded = magnitude > 0
         place = (scale * CENTROID_MAGNITUDES + magnitude - 1)[coded].cpu()
