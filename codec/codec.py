@@ -30,7 +30,7 @@ from codec.waveform.packets import WaveformPackets
 WEIGHTS = Path(__file__).parent / "weights"
 PACKET_SECONDS = 2.0  # a packet decodes by itself; a longer one costs fewer bits and loses more when it is damaged
 LIVE_KEY_SECONDS = 1.0
-SIDE_BY_SIDE = 32  # packets that are coded at once: more is hardly faster and takes more memory
+SIDE_BY_SIDE = 16  # packets that are coded at once: more is hardly faster and takes more memory
 MOST_LOST_FRAMES = 1 << 18  # more than an hour: what a lenient decoder fills with silence for one file
 SHAPED_FLOOR = 3.0, -7.0  # log2 of the knee over the RMS: at perception 0 and what 1 adds
 
@@ -194,7 +194,7 @@ class Codec:
         """The file's bytes and the squared error."""
         frames = round(PACKET_SECONDS * self.sample_rate / self._model("waveform").config.hop)
         encoder = StreamEncoder(self._coder(settings), self._header(settings, len(audio), frames, 1), SIDE_BY_SIDE)
-        block = round(SIDE_BY_SIDE * PACKET_SECONDS * self.sample_rate)
+        block = round(PACKET_SECONDS * self.sample_rate)
         parts = []
         for start in range(0, len(audio), block):
             parts.append(encoder.push(audio[start : start + block]))

@@ -46,7 +46,7 @@ class StreamEncoder:
         whole = len(self._waiting) // self.coder.hop * self.coder.hop
         if whole:
             frames, self._before = self._transform.analyse(self._before, torch.from_numpy(self._waiting[:whole]))
-            self._frames, self._waiting = torch.cat([self._frames, frames]), self._waiting[whole:]
+            self._frames, self._waiting = torch.cat([self._frames, frames]), self._waiting[whole:].copy()
         size = self.header.packet_frames
         ready = len(self._frames) // (size * self._batch) * (size * self._batch)
         return self._start() + self._code(ready)
@@ -76,7 +76,8 @@ class StreamEncoder:
         if self.header.key_packets > 1:
             return b"".join(self._next(packet) for packet in packets)
         payloads, errors = self.coder.encode(packets)
-        self._account(torch.cat(errors))
+        for error in errors:
+            self._account(error)
         first, self._number = self._number, self._number + len(payloads)
         return b"".join(container.write_packet(number, payload) for number, payload in enumerate(payloads, first))
 

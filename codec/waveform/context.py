@@ -156,9 +156,7 @@ class ContextModel(nn.Module):
             x, remembered = block(x, remembered)
             past.append(remembered)
         features = activation(self.leave(relu(x))).view(batch * frames, bins, self.config.features)
-        described = Described(
-            features.split(self.pass_sizes, dim=1), before.view(batch * frames, RECENT, bins)
-        )
+        described = Described(features.split(self.pass_sizes, dim=1), before.view(batch * frames, RECENT, bins))
         return described, State(seen[:, -RECENT:], tuple(past), age[:, -1] + 1)
 
     def push(self, state: State, features: Tensor) -> State:

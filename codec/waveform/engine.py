@@ -63,7 +63,8 @@ class OnnxWalk(Walk):
         self._recent = np.zeros((batch, RECENT, config.bins), np.float32)
         # A ring for each block: the place of a frame is its number modulo the length.
         self._rings = [
-            np.zeros(((config.taps - 1) * dilation, batch, config.channels), np.float32) for dilation in config.dilations
+            np.zeros(((config.taps - 1) * dilation, batch, config.channels), np.float32)
+            for dilation in config.dilations
         ]
         self._described: list[np.ndarray] = []
 

@@ -34,19 +34,20 @@ class WaveformPackets:
         `walk` is where the packets go on from, and moves; None starts afresh.
         """
         settings, counts = self.settings(len(packets)), [len(packet) for packet in packets]
-        values = self.codec.compress(torch.nn.utils.rnn.pad_sequence(packets, batch_first=True), settings)
-        integers = np.zeros(values.shape, np.int64)
-        kinds = np.zeros(values.shape, np.int64)
+        coefficients = torch.nn.utils.rnn.pad_sequence(packets)  # [frames, packets, bins]
+        integers = np.zeros((len(packets), max(counts), self.hop), np.int64)
+        kinds = np.zeros(integers.shape, np.int32)
         walk = walk or self.start(len(packets))
-        for frame in range(values.shape[1]):
+        for frame in range(max(counts)):
+            values = self.codec.compress(coefficients[frame, :, None], settings)[:, 0]
             for number, chosen in enumerate(PASSES):
                 given = walk.kinds(number, integers[:, frame])
-                best = quantize(values[:, frame, chosen], torch.from_numpy(given).long(), self.codec.prices, PRICE)
+                best = quantize(values[:, chosen], torch.from_numpy(given).long(), self.codec.prices, PRICE)
                 integers[:, frame, chosen], kinds[:, frame, chosen] = best.numpy(), given
             walk.push(integers[:, frame])
-        decoded = self._expanded(integers, kinds, settings)
-        payloads = [self._write(integers[n, :count], kinds[n, :count]) for n, count in enumerate(counts)]
-        return payloads, [packet - decoded[n, : len(packet)] for n, packet in enumerate(packets)]
+        coded = [(integers[n, :count], kinds[n, :count]) for n, count in enumerate(counts)]
+        errors = [packet - self._expanded(*pair) for packet, pair in zip(packets, coded, strict=True)]
+        return [self._write(*pair) for pair in coded], errors
 
     def _write(self, integers: np.ndarray, kinds: np.ndarray) -> bytes:
         coder = entropy.Encoder(self._table)
@@ -65,7 +66,7 @@ class WaveformPackets:
         """
         decoder = entropy.Decoder(payloads, self._table)
         integers = np.zeros((len(payloads), max(counts), self.hop), np.int64)
-        kinds = np.zeros_like(integers)
+        kinds = np.zeros(integers.shape, np.int32)
         walk = walk or self.start(len(payloads))
         for frame in range(max(counts)):
             going = sum(count > frame for count in counts)
@@ -73,12 +74,12 @@ class WaveformPackets:
                 given = kinds[:, frame, chosen] = walk.kinds(number, integers[:, frame])
                 integers[:going, frame, chosen] = decoder.read(given[:going])
             walk.push(integers[:, frame])
-        decoded = self._expanded(integers, kinds, self.settings(len(payloads)))
-        return [decoded[number, :count] for number, count in enumerate(counts)]
+        return [self._expanded(integers[n, :count], kinds[n, :count]) for n, count in enumerate(counts)]
 
-    def _expanded(self, integers: np.ndarray, kinds: np.ndarray, settings: Settings) -> Tensor:
+    def _expanded(self, integers: np.ndarray, kinds: np.ndarray) -> Tensor:
+        """Coefficients of one packet [frames, bins]."""
         values = self.codec.reconstruct(torch.from_numpy(integers), torch.from_numpy(kinds))
-        return self.codec.expand(values, settings)
+        return self.codec.expand(values[None], self.settings(1))[0]
 
     def settings(self, packets: int) -> Settings:
         """The setting, for so many packets."""
