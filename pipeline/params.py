@@ -115,6 +115,7 @@ class Loss(Section):
     stft_dtype: Literal["float32", "autocast"]
     vq_weight: NonNegative
     snr_weight: NonNegative
+    shaped_snr_weight: NonNegative
 
 
 class Loop(Section):

@@ -1,5 +1,10 @@
 """Fixtures shared by all tests."""
 
+import os
+
+# Tests run side by side: more threads than processors make each of them many times slower. Before PyTorch is imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import numpy as np
 import pytest
 from hypothesis import settings

@@ -11,6 +11,8 @@ from codec import distributed
 from codec.precision import full_float32
 
 RESOLUTIONS = 512, 1024, 2048  # STFT windows in samples; hops are half
+SHAPED_WINDOW = 512  # samples; hops are a quarter
+SHAPED_BINS, SHAPED_FRAMES = 9, 3  # over which a spectrum is smoothed: 280 Hz, 48 ms
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,8 @@ class LossConfig:
     perceptual_weight: float = 0.01
     stft_dtype: Literal["float32", "autocast"] = "float32"
     vq_weight: float = 1.0
-    snr_weight: float = 1.0
+    snr_weight: float = 0.2
+    shaped_snr_weight: float = 1.0
 
 
 class CodecLoss(nn.Module):
@@ -32,14 +35,15 @@ class CodecLoss(nn.Module):
     def __init__(self, config: LossConfig):
         super().__init__()
         self.config = config
-        for size in RESOLUTIONS:
+        for size in {*RESOLUTIONS, SHAPED_WINDOW}:
             self.register_buffer(f"window_{size}", torch.hann_window(size), persistent=False)
 
     def forward(self, audio: Tensor, output: Tensor, vq_loss: Tensor) -> dict[str, Tensor]:
         """Terms of audio [batch, samples] against the codec's output [batch, samples], and their weighted sum.
 
         Returns:
-            `total` and every term with a weight above 0, unweighted: `l1`, `mse`, `perceptual`, `vq`, `snr`.
+            `total` and every term with a weight above 0, unweighted: `l1`, `mse`, `perceptual`, `vq`, `snr`,
+            `shaped_snr`.
         """
         terms = {
             "l1": lambda: (audio - output).abs().mean(),
@@ -47,6 +51,7 @@ class CodecLoss(nn.Module):
             "perceptual": lambda: self._perceptual(audio, output),
             "vq": lambda: vq_loss,
             "snr": lambda: negative_snr(audio, output),
+            "shaped_snr": lambda: self._shaped_snr(audio, output),
         }
         weights = {name: getattr(self.config, f"{name}_weight") for name in terms}
         values = {name: terms[name]() for name, weight in weights.items() if weight > 0}
@@ -79,6 +84,28 @@ class CodecLoss(nn.Module):
         ]
         logarithms = [(magnitude + 1e-4).log() for magnitude in magnitudes]
         return nn.functional.l1_loss(*magnitudes) + nn.functional.l1_loss(*logarithms)
+
+    def _shaped_snr(self, audio: Tensor, output: Tensor) -> Tensor:
+        """-SNR in nepers, with signal and noise divided by the smoothed spectrum of the speech: noise may lie where speech is
+        loud and hides it (the perceptual weighting of Schroeder, Atal and Hall, JASA 66, 1979)."""
+        with full_float32(audio.device):
+            spectrum, error = (
+                torch.stft(
+                    signal.float(),
+                    SHAPED_WINDOW,
+                    SHAPED_WINDOW // 4,
+                    window=getattr(self, f"window_{SHAPED_WINDOW}"),
+                    pad_mode="constant",
+                    return_complex=True,
+                )
+                for signal in (audio, audio - output)
+            )
+            power = spectrum.abs().square()
+            window, around = (SHAPED_BINS, SHAPED_FRAMES), (SHAPED_BINS // 2, SHAPED_FRAMES // 2)
+            smooth = nn.functional.avg_pool2d(power[:, None], window, 1, around)[:, 0]
+            weight = 1 / (smooth + 1e-5 * power.mean((1, 2), keepdim=True) + 1e-6)
+            noise, signal = ((weight * part).sum((1, 2)) for part in (error.abs().square(), power))
+            return 0.5 * (noise / (signal + 1e-8) + 1e-4).log().mean()
 
 
 def negative_snr(audio: Tensor, output: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ def gradient(config, audio, output):
     return output.grad
 
 
-ONLY_MSE = LossConfig(l1_weight=0, mse_weight=1, perceptual_weight=0, vq_weight=0, snr_weight=0)
+ONLY_MSE = LossConfig(l1_weight=0, mse_weight=1, perceptual_weight=0, vq_weight=0, snr_weight=0, shaped_snr_weight=0)
 
 
 def test_total_is_the_weighted_sum(audio):
@@ -26,7 +26,7 @@ def test_total_is_the_weighted_sum(audio):
     terms = CodecLoss(config)(audio, audio * 0.8, torch.tensor(0.3))
     weighted = sum(getattr(config, f"{name}_weight") * float(value) for name, value in terms.items() if name != "total")
     assert float(terms["total"]) == pytest.approx(weighted, rel=1e-5)
-    assert set(terms) == {"total", "l1", "mse", "perceptual", "vq", "snr"}
+    assert set(terms) == {"total", "l1", "mse", "perceptual", "vq", "snr", "shaped_snr"}
 
 
 def test_perfect_output_costs_nothing_but_the_snr_floor(audio):
@@ -39,6 +39,15 @@ def test_snr_term_is_the_snr_in_nepers(audio):
     noise = torch.randn_like(audio)
     noise *= 0.1 * audio.norm(dim=1, keepdim=True) / noise.norm(dim=1, keepdim=True)  # 20 dB
     assert float(negative_snr(audio, audio + noise)) == pytest.approx(-20 / 8.686, rel=0.01)
+
+
+def test_the_shaped_snr_minds_noise_most_where_speech_is_weak(audio):
+    low, high = (torch.sin(2 * math.pi * hertz * torch.arange(16000) / 16000) * 0.01 for hertz in (500, 6000))
+    config = replace(ONLY_MSE, mse_weight=0, shaped_snr_weight=1)
+    near, far = (float(CodecLoss(config)(audio, audio + noise, torch.zeros(()))["total"]) for noise in (low, high))
+    assert far > near + 0.3
+    tenth = float(CodecLoss(config)(audio, audio + high / 10, torch.zeros(()))["total"])
+    assert far - tenth == pytest.approx(math.log(10), rel=0.1)
 
 
 def test_a_term_of_weight_zero_is_left_out(audio):
