@@ -175,8 +175,10 @@ def _check_lost(lost: int, most_lost: int) -> None:
         raise ContainerError(f"{lost} packets are missing, more than the {most_lost} that can be replaced by silence")
 
 
-def next_packet(data: bytes, expected: int) -> tuple[int, bytes, int] | None:
+def next_packet(data: bytes, expected: int, longest: int = MAX_PAYLOAD) -> tuple[int, bytes, int] | None:
     """Number, payload and length of the packet at the start of `data`; None if more bytes have to come first.
+
+    No payload has more than `longest` bytes: a damaged length keeps nobody waiting.
 
     Raises:
         ContainerError: the packet is damaged, or neither number `expected` nor the end.
@@ -187,7 +189,7 @@ def next_packet(data: bytes, expected: int) -> tuple[int, bytes, int] | None:
             length, start = _read_varint(data, 1)
         except IndexError:
             return None
-        sound = length <= MAX_PAYLOAD
+        sound = length <= longest
         if sound and start + 3 + length > len(data):
             return None
     found = _packet_at(data, 0) if sound else None

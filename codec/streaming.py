@@ -11,6 +11,7 @@ from codec.waveform.entropy import DamagedPacket
 from codec.waveform.packets import WaveformPackets
 
 Audio = np.ndarray
+MOST_BYTES, LONGEST = 9, 64  # a coefficient takes no more, escape code and all; beside them there is little
 
 
 class StreamEncoder:
@@ -182,7 +183,7 @@ class StreamDecoder:
         if self._decoder is None and not self._begin():
             return np.zeros(0, np.float32)
         parts = [np.zeros(0)]
-        while not self.ended and (packet := container.next_packet(self._data, self._number)):
+        while not self.ended and (packet := container.next_packet(self._data, self._number, self._longest)):
             number, payload, length = packet
             del self._data[:length]
             parts.append(self._decode(number, payload))
@@ -199,6 +200,7 @@ class StreamDecoder:
             raise ContainerError("only waveform streams can be decoded as they come")
         self.samples = self.header.samples
         self._decoder = FrameDecoder(self._codec.waveform_coder(self.header), self.header, lenient=False)
+        self._longest = LONGEST + MOST_BYTES * self.header.packet_frames * self._decoder.coder.hop
         del self._data[:start]
         return True
 

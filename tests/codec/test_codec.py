@@ -184,6 +184,14 @@ def test_damaged_packet_of_a_stream_costs_its_key_period_at_most(telu, audio):
     assert len(wrong) > 0 and wrong[-1] - wrong[0] <= 16_000 + 2 * 240
 
 
+def test_a_damaged_length_does_not_keep_a_stream_waiting(telu, audio):
+    _, whole = stream(telu, audio[:40_000], [])
+    _, start = container.read_header(whole)
+    damaged = whole[: start + 1] + b"\xff\xff\x7f" + whole[start + 2 :]  # the first packet claims 2 MB
+    with pytest.raises(ContainerError, match="packet 1"):
+        telu.stream_decoder().push(damaged[: start + 100])
+
+
 @few
 @given(data=st.data())
 def test_truncated_file_is_an_error_or_has_its_length(telu, files, audio, data):
