@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator
 
@@ -20,6 +21,7 @@ from pipeline.flows.artifacts import Progress
 from pipeline.flows.workspace import MARK
 
 SHOWN_LINES = 12  # of a failed stage, in its state
+CLEARED_SECONDS = 10  # that the system may take to clear away what was killed
 EXPERIMENT_STAGE = re.compile(r"Running stage '(.+?)'|Stage '(.+?)' (?:is cached|didn't change)")
 PLAIN_ERROR = re.compile(r"^error: ", re.MULTILINE)  # how a stage names a fault that trying again will not mend
 
@@ -51,10 +53,16 @@ def started(command: list[str], fresh: bool = False) -> Iterator[subprocess.Pope
 
 
 def _kill_what_is_left(process: subprocess.Popen) -> None:
-    """A guard that was itself killed leaves the stage behind, and its pipe open."""
+    """A guard that was itself killed leaves the stage behind, and its pipe open.
+
+    DVC believes a killed DVC process to hold the workspace until the system has cleared it away.
+    """
     process.wait()
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
+    deadline = time.monotonic() + CLEARED_SECONDS
+    with contextlib.suppress(ProcessLookupError):  # raised when nothing is left
+        while time.monotonic() < deadline:
+            os.killpg(process.pid, signal.SIGKILL)
+            time.sleep(0.05)
 
 
 @task(cache_policy=NO_CACHE)
