@@ -19,6 +19,7 @@ EVALUATION = Path("data/evaluation")
 EXPORT = Path("export")
 METRICS = Path("metrics")
 PLOTS = Path("plots")
+REPORT = Path("report")
 
 
 def repository() -> Path:
