@@ -14,6 +14,7 @@ from pipeline import files, stage
 from pipeline.params import Params
 from pipeline.report import listening, results
 from pipeline.report.changes import Changes, since_last_commit
+from pipeline.stage import StageError
 
 PAGE = files.REPORT / "index.html"
 COLUMNS = {  # of the table of clips
@@ -30,6 +31,7 @@ HEARD_SNR = 30  # dB; of the `snr` points the nearest is played
 
 def main(params: Params) -> None:
     evaluations = results.evaluated()
+    require(list(evaluations))
     points = {model: list(results.operating_points(found)) for model, found in evaluations.items()}
     scores = {model: results.table(files.EVALUATION / f"{model}.csv") for model in evaluations}
     heard, ranked_by = chosen_points(points)
@@ -59,6 +61,16 @@ def main(params: Params) -> None:
     with files.whole_folder(files.REPORT) as folder:
         (folder / PAGE.name).write_text(page, encoding="utf-8")
     print(f"{PAGE}, {len(page) / 1e6:.1f} MB")
+
+
+def require(models: list[str]) -> None:
+    """Raise a StageError that names what a stage before should have left and did not."""
+    needed = [files.SHARDS / "test", *(files.EXPORT / model for model in models)]
+    needed += [files.EVALUATION / f"{model}.csv" for model in models]
+    if missing := [str(path) for path in needed if not path.exists()]:
+        raise StageError(
+            f"not there: {', '.join(missing)}; `dvc repro` makes them, `dvc checkout` takes them from the cache"
+        )
 
 
 def chosen_points(points: dict[str, list[str]]) -> tuple[dict[str, str], str]:

@@ -16,6 +16,7 @@ from pipeline.stage import StageError
 KINDS = {"codebooks": "Tokens", "snr": "Waveform", "shaped": "Waveform, perception"}  # of operating points
 MEASURES = {"snr": ("SNR", "dB"), "pesq_wb": ("PESQ-WB", "opinion score"), "stoi": ("STOI", "intelligibility")}
 BY_RATE = "snr_by_rate.csv"
+MARKED = 30  # points of a line; more of them are drawn as a line only
 PEER_NAMES = {"pesq_wb": "pesq"}  # what metrics/peers.json calls a measure otherwise
 
 
@@ -108,23 +109,25 @@ def _by_rate(plot: dict) -> bool:
 
 def _declared(plot: dict) -> Markup:
     columns = {Path(file): [names] if isinstance(names, str) else names for file, names in plot["y"].items()}
+    x_label = plot.get("x_label") or (plot["x"] if isinstance(plot["x"], str) else "")
+    y_label = plot.get("y_label", "")
     series = []
     for file, names in columns.items():
-        if not file.exists():
-            continue
-        rows = table(file)
+        rows = table(file) if file.exists() else []
         x_name = plot["x"] if isinstance(plot["x"], str) else plot["x"][str(file)]
-        x_values = [row[x_name] for row in rows]
-        labels = ["" if isinstance(x, float) else x for x in x_values]
-        numbers = [number if label else x for number, (x, label) in enumerate(zip(x_values, labels, strict=True), 1)]
-        scattered = plot.get("template") == "scatter"
+        if plot.get("template", "").startswith(
+            "bar_horizontal"
+        ):  # of names; drawn as points from the best to the worst
+            rows = sorted((row for row in rows if math.isfinite(row[x_name])), key=lambda row: -row[x_name])
+            points = [(place, row[x_name]) for place, row in enumerate(rows, 1)]
+            series.append(Series(x_name, points, [row[names[0]] for row in rows], line=False, marks=True))
+            x_label, y_label = f"{names[0]}s, sorted", x_label
+            continue
         for name in names:
             shown = name if len(columns) == 1 else file.parent.name
-            points = list(zip(numbers, [row[name] for row in rows], strict=True))
-            series.append(Series(shown, points, labels, line=not scattered, marks=scattered or len(rows) < 30))
-    only = next(iter(columns.values()))[0] if len(series) == 1 else ""
-    x_label = plot.get("x_label") or (plot["x"] if isinstance(plot["x"], str) else "")
-    return chart(series, x_label, plot.get("y_label", only))
+            points = [(row[x_name], row[name]) for row in rows]
+            series.append(Series(shown, points, marks=len(rows) < MARKED))
+    return chart(series, x_label, y_label or (series[0].name if len(series) == 1 else ""))
 
 
 def codebooks() -> list[dict[str, float]]:
@@ -133,10 +136,10 @@ def codebooks() -> list[dict[str, float]]:
     rows = table(path) if path.exists() else []
     if not rows:
         return []
-    last, levels = rows[-1], sum(name.startswith("perplexity_") for name in rows[-1])
+    last, levels = rows[-1], [name.removeprefix("perplexity_") for name in rows[-1] if name.startswith("perplexity_")]
     return [
-        {"level": level, "perplexity": last[f"perplexity_{level}"], "dead": last[f"dead_{level}"]}
-        for level in range(1, levels + 1)
+        {"level": int(level), "perplexity": last[f"perplexity_{level}"], "dead": last[f"dead_{level}"]}
+        for level in levels
     ]
 
 
