@@ -31,6 +31,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; try: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 	pip install --constraint constraints.txt --editable '.[dev]'
+	python -m pipeline.offline_plots
 	@touch $@
 
 clean:
