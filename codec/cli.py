@@ -269,17 +269,20 @@ def _bench(options: argparse.Namespace) -> None:
     random = np.random.default_rng(0)
     shape = np.abs(np.sin(np.arange(count) * 12 / codec.sample_rate)) * 0.1
     audio = (np.convolve(random.standard_normal(count), np.ones(12) / 12, "same") * shape).astype(np.float32)
-    for name, target in (("waveform", {"step": 400}), ("tokens", {"tokens": 0})):
-        if name in codec.ids:
-            began = time.perf_counter()
-            data = codec.encode(audio, **target)
-            middle = time.perf_counter()
-            codec.decode(data)
-            end = time.perf_counter()
-            print(
-                f"{name:9} {8 * len(data) / options.seconds / 1000:6.2f} kbps   encode {options.seconds / (middle - began):6.1f} "
-                f"x real time   decode {options.seconds / (end - middle):6.1f} x real time"
-            )
+    for name, target in (("waveform", {"step": 400}), ("waveform", {"kbps": 6}), ("tokens", {"tokens": 0})):
+        if name not in codec.ids:
+            continue
+        codec.encode(audio[: codec.sample_rate], **target)  # the first time, what is needed is set up
+        began = time.perf_counter()
+        data = codec.encode(audio, **target)
+        middle = time.perf_counter()
+        codec.decode(data)
+        end = time.perf_counter()
+        asked = " ".join(f"--{option} {value or 'all'}" for option, value in target.items())
+        print(
+            f"{asked:12} {8 * len(data) / options.seconds / 1000:6.2f} kbps   encode {options.seconds / (middle - began):6.1f} "
+            f"x real time   decode {options.seconds / (end - middle):6.1f} x real time"
+        )
 
 
 if __name__ == "__main__":
