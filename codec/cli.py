@@ -269,7 +269,7 @@ def _bench(options: argparse.Namespace) -> None:
     random = np.random.default_rng(0)
     shape = np.abs(np.sin(np.arange(count) * 12 / codec.sample_rate)) * 0.1
     audio = (np.convolve(random.standard_normal(count), np.ones(12) / 12, "same") * shape).astype(np.float32)
-    for name, target in (("waveform", {"step": 400}), ("waveform", {"kbps": 6}), ("tokens", {"tokens": 0})):
+    for name, target in (("waveform", {"step": 400}), ("waveform", {"snr": 10}), ("tokens", {"tokens": 0})):
         if name not in codec.ids:
             continue
         codec.encode(audio[: codec.sample_rate], **target)  # the first time, what is needed is set up
