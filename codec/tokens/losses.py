@@ -12,6 +12,7 @@ from codec.precision import full_float32
 
 RESOLUTIONS = 512, 1024, 2048  # STFT windows in samples; hops are half
 SHAPED_WINDOW = 512  # samples; hops are a quarter
+SHAPING = 0.6  # power of the spectrum by which noise and speech are divided: 0: plain SNR, 1: noise as loud as speech everywhere
 SHAPED_BINS, SHAPED_FRAMES = 9, 3  # over which a spectrum is smoothed: 280 Hz, 48 ms
 
 
@@ -25,7 +26,7 @@ class LossConfig:
     perceptual_weight: float = 0.01
     stft_dtype: Literal["float32", "autocast"] = "float32"
     vq_weight: float = 1.0
-    snr_weight: float = 0.2
+    snr_weight: float = 0.3
     shaped_snr_weight: float = 1.0
 
 
@@ -86,8 +87,10 @@ class CodecLoss(nn.Module):
         return nn.functional.l1_loss(*magnitudes) + nn.functional.l1_loss(*logarithms)
 
     def _shaped_snr(self, audio: Tensor, output: Tensor) -> Tensor:
-        """-SNR in nepers, with signal and noise divided by the smoothed spectrum of the speech: noise may lie where speech is
-        loud and hides it (the perceptual weighting of Schroeder, Atal and Hall, JASA 66, 1979)."""
+        """-SNR in nepers, with signal and noise divided by a power of the smoothed spectrum of the speech.
+
+        Noise may lie where speech is loud and hides it: the perceptual weighting of Schroeder, Atal and Hall (JASA 66, 1979).
+        """
         with full_float32(audio.device):
             spectrum, error = (
                 torch.stft(
@@ -103,7 +106,7 @@ class CodecLoss(nn.Module):
             power = spectrum.abs().square()
             window, around = (SHAPED_BINS, SHAPED_FRAMES), (SHAPED_BINS // 2, SHAPED_FRAMES // 2)
             smooth = nn.functional.avg_pool2d(power[:, None], window, 1, around)[:, 0]
-            weight = 1 / (smooth + 1e-5 * power.mean((1, 2), keepdim=True) + 1e-6)
+            weight = (smooth + 1e-5 * power.mean((1, 2), keepdim=True) + 1e-6) ** -SHAPING
             noise, signal = ((weight * part).sum((1, 2)) for part in (error.abs().square(), power))
             return 0.5 * (noise / (signal + 1e-8) + 1e-4).log().mean()
 
