@@ -21,6 +21,7 @@ STAGES = (
     "discover",
     "preprocess",
     *(f"{stage}@{model}" for stage in ("train", "evaluate", "export") for model in MODELS),
+    "report",
 )
 
 
@@ -83,6 +84,7 @@ def repository(tmp_path_factory, spoken):
             soundfile.write(path, spoken(1.5, 9 * number + take, 22050), 22050)
     repository = Repository(place / "project")
     repository.first_output = repository.dvc("repro")
+    repository.dvc("freeze", "report")  # of the experiments below none looks at it, and each would take seconds for it
     repository.commit("first run")
     return repository
 
@@ -93,6 +95,7 @@ def test_one_command_runs_every_stage(repository):
     assert repository.metrics("tokens/evaluate")["codebooks_4"]["snr"] > 0
     for name in ("model.safetensors", "config.json", "encoder.onnx", "decoder.onnx", "README.md"):
         assert (repository.folder / "export" / "tokens" / name).stat().st_size > 0
+    assert "data:audio/flac" in (repository.folder / "report" / "index.html").read_text()
 
 
 def test_a_second_repro_only_looks_for_new_recordings(repository):
