@@ -156,7 +156,7 @@ class Run:
         return {**values, "grad_norm": float(norm)}
 
     def _close_epoch(self, trained: dict[str, float], report: Report, began: float) -> None:
-        """Validate, record, report; raise StageError if the model is beyond repair."""
+        """Validate, record, report; or raise StageError, before a checkpoint, if the model is beyond repair."""
         trained_seconds = time.monotonic() - began
         statistics = self.task.epoch_statistics()
         row = {"epoch": self.epoch + 1, **self.task.validate(self.validation), **trained}
@@ -168,8 +168,8 @@ class Run:
             speed = {"audio_seconds_per_second": audio_seconds / trained_seconds}
             self.speed.append({"epoch": self.epoch, **speed})
         self.seconds += distributed.first(time.monotonic() - began)
-        report({**row, **statistics, **speed})
         self.task.refuse(statistics, self.epoch)
+        report({**row, **statistics, **speed})
 
     def crops(self, count: int) -> Tensor:
         """Random training crops [count, samples] at random levels."""

@@ -160,11 +160,13 @@ def test_a_loss_that_is_not_finite_ends_the_run_with_a_word(ready, change):
     assert not MODEL.exists()
 
 
-def test_collapsed_codebooks_end_the_run_with_a_word(ready, change):
+def test_collapsed_codebooks_end_the_run_with_a_word_also_when_it_is_run_again(ready, change):
     faulty = {"quantizer.init": "normal", "quantizer.init_scale": 1000.0, "quantizer.dead_code_share": 0.0}
     settings = change(ready, {**faulty, "train.min_perplexity": 0.1})
-    with pytest.raises(StageError, match=r"codebooks collapsed.*quantizer.init_scale"):
-        train.main(settings, "tokens")
+    for _ in range(2):
+        with pytest.raises(StageError, match=r"codebooks collapsed in epoch 0:.*quantizer.init_scale"):
+            train.main(settings, "tokens")
+        assert not MODEL.exists()
     train.main(change(ready, {"train.min_perplexity": 0.0}), "tokens")
     assert MODEL.exists()
 
