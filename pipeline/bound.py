@@ -15,7 +15,7 @@ import torch
 
 from codec.mdct import MDCT
 from pipeline import files, stage
-from pipeline.params import Params
+from pipeline.sections import Params
 from pipeline.shards import Shards
 
 HOP = 240  # samples of a frame of the transform

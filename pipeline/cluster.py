@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import Executor
 
-from pipeline.params import Cluster
+from pipeline.sections import Cluster
 from pipeline.stage import StageError
 from pipeline.workers import workers
 

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from pipeline import files, stage
 from pipeline.audio import SUFFIXES, AudioError, read
-from pipeline.params import Data, Params
+from pipeline.sections import Data, Params
 from pipeline.stage import StageError
 from pipeline.workers import workers
 

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from codec import codec
 from codec.metrics import measure
 from pipeline import files, stage
-from pipeline.params import Evaluate, Params
+from pipeline.sections import Evaluate, Params
 from pipeline.shards import Shards
 from pipeline.workers import workers
 

@@ -20,7 +20,7 @@ from codec.waveform.engine import TorchEngine
 from codec.waveform.exact import EXACT_LIMIT, exact_layers
 from codec.waveform.model import WaveformCodec
 from pipeline import files, model_card, stage
-from pipeline.params import Params
+from pipeline.sections import Params
 from pipeline.shards import Shards
 from pipeline.stage import StageError
 

@@ -4,7 +4,7 @@ import json
 import math
 
 from pipeline import files
-from pipeline.params import Params
+from pipeline.sections import Params
 
 MEASURES = {"snr": "SNR dB", "si_sdr": "SI-SDR dB", "segmental_snr": "segSNR dB", "pesq_wb": "PESQ-WB", "stoi": "STOI"}
 

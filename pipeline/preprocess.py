@@ -22,7 +22,7 @@ from tqdm import tqdm
 from pipeline import files, stage
 from pipeline.audio import AudioError, read
 from pipeline.cluster import executor
-from pipeline.params import Cluster, Params, Preprocess
+from pipeline.sections import Cluster, Params, Preprocess
 from pipeline.shards import FULL_SCALE, INDEX
 from pipeline.stage import StageError
 

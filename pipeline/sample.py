@@ -19,7 +19,7 @@ import soundfile
 from tqdm import tqdm
 
 from pipeline import files, stage
-from pipeline.params import BUILT_IN_SPEECH, Params
+from pipeline.sections import BUILT_IN_SPEECH, Params
 from pipeline.stage import StageError
 from pipeline.telugu_text import SENTENCES
 

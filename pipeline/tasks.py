@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pipeline.params import Loop, Params
+from pipeline.sections import Loop, Params
 from pipeline.shards import Shards
 
 

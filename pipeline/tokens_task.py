@@ -11,7 +11,7 @@ from codec import distributed
 from codec.tokens.losses import CodecLoss, LossConfig
 from codec.tokens.model import TokenCodec, TokenConfig
 from codec.tokens.quantizer import QuantizerConfig
-from pipeline.params import Params
+from pipeline.sections import Params
 from pipeline.shards import Shards
 from pipeline.stage import StageError
 from pipeline.tasks import Crops

@@ -20,7 +20,7 @@ from select import PIPE_BUF
 
 import psutil
 
-from pipeline.params import Tracking
+from pipeline.sections import Tracking
 
 INIT_SECONDS = 15
 FINISH_SECONDS = 24

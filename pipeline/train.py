@@ -20,7 +20,7 @@ from tqdm import tqdm
 from codec import distributed
 from pipeline import files, ranks, stage, tracking
 from pipeline.checkpoints import Checkpoints
-from pipeline.params import Params
+from pipeline.sections import Params
 from pipeline.shards import Shards
 from pipeline.stage import StageError
 from pipeline.tasks import Task, task

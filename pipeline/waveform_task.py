@@ -19,7 +19,7 @@ from codec.waveform.model import (
     quantize,
 )
 from codec.waveform.rate import ideal_rate, measure_centroids
-from pipeline.params import Params
+from pipeline.sections import Params
 from pipeline.shards import Shards
 from pipeline.tasks import Crops
 from pipeline.validation import chosen_clips

@@ -67,13 +67,18 @@ class TokenCodec(nn.Module):
         values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         codec = cls(TokenConfig(**{**values, "quantizer": QuantizerConfig(**values["quantizer"])}))
         averages = {name: value for name, value in codec.state_dict().items() if name in AVERAGES}
-        codec.load_state_dict(averages | load_file(folder / "model.safetensors"))
+        weights = {name: value.float() for name, value in load_file(folder / "model.safetensors").items()}
+        codec.load_state_dict(averages | weights)
         return codec.eval()
 
     def save(self, folder: Path) -> None:
-        """Write `model.safetensors`, without the moving averages of training, and `config.json` into an existing folder."""
+        """Write `model.safetensors` and `config.json` into an existing folder.
+
+        Weights are rounded to float16, half the size at an error far below that of the quantiser; the moving averages of
+        training are left out.
+        """
         kept = {name: value for name, value in self.state_dict().items() if name not in AVERAGES}
-        weights = {name: value.detach().cpu().contiguous() for name, value in kept.items()}
+        weights = {name: value.detach().cpu().half().contiguous() for name, value in kept.items()}
         save_file(weights, folder / "model.safetensors")
         (folder / "config.json").write_text(json.dumps(asdict(self.config), indent=2) + "\n", encoding="utf-8")
 

@@ -18,6 +18,7 @@ from pipeline import files
 from pipeline import params as parameters
 from pipeline.flows import artifacts, graph, stages, workspace
 from pipeline.flows.workspace import IfBusy
+from pipeline.sections import Params
 
 Value = str | int | float | bool | list[int | float] | None
 
@@ -162,7 +163,7 @@ def read_experiments(path: Path) -> list[Experiment]:
     return experiments
 
 
-def _workspace(settings: parameters.Params, fresh: bool, delays: list[float]) -> State | None:
+def _workspace(settings: Params, fresh: bool, delays: list[float]) -> State | None:
     """Run stage after stage; returns the state of the one that failed."""
     names, changed = graph.stages()
     lock = Path("dvc.lock")
@@ -189,7 +190,7 @@ def _workspace(settings: parameters.Params, fresh: bool, delays: list[float]) ->
 
 
 def _experiment(
-    name: str, overrides: dict[str, Value], settings: parameters.Params, fresh: bool, delays: list[float]
+    name: str, overrides: dict[str, Value], settings: Params, fresh: bool, delays: list[float]
 ) -> State | None:
     """Run all stages by `dvc exp run --temp`, a task for each; returns the state of the one that failed."""
     if graph.experiment(name):
@@ -207,7 +208,7 @@ def _experiment(
     return None
 
 
-def _follow(running: stages.Experiment, settings: parameters.Params) -> State | None:
+def _follow(running: stages.Experiment, settings: Params) -> State | None:
     while stage := running.next_stage:
         task = stages.follow_stage.with_options(name=stage, task_run_name=stage)
         state = task(stage, running, _epochs(stage, settings), return_state=True)
@@ -216,7 +217,7 @@ def _follow(running: stages.Experiment, settings: parameters.Params) -> State | 
     return None if running.succeeded() else stages.failure("dvc", running.last)
 
 
-def _epochs(stage: str, settings: parameters.Params) -> int:
+def _epochs(stage: str, settings: Params) -> int:
     """Epochs of a training stage; `train@NAME` may have its own settings in the section NAME."""
     return (
         getattr(settings, stage.rpartition("@")[2], settings).train.epochs

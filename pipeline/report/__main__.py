@@ -11,9 +11,9 @@ import yaml
 from markupsafe import Markup
 
 from pipeline import files, stage
-from pipeline.params import Params
 from pipeline.report import listening, results
 from pipeline.report.changes import Changes, since_last_commit
+from pipeline.sections import Params
 from pipeline.stage import StageError
 
 PAGE = files.REPORT / "index.html"

@@ -13,7 +13,7 @@ from scipy.signal import stft
 from codec import codec
 from codec.metrics import SAMPLE_RATE, measure
 from pipeline import files, peers
-from pipeline.params import Evaluate
+from pipeline.sections import Evaluate
 from pipeline.shards import Shards
 
 WINDOW, HOP = 512, 160  # samples of a spectrogram's frame, and from one to the next: 10 ms

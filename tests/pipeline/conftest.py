@@ -9,6 +9,7 @@ import soundfile
 import yaml
 
 from pipeline import params
+from pipeline.sections import Params
 
 ROOT = Path(__file__).parents[2]
 SMALL = {
@@ -58,7 +59,7 @@ def workspace(tmp_path, monkeypatch):
     return tmp_path
 
 
-def change_params(folder: Path, changes: dict) -> params.Params:
+def change_params(folder: Path, changes: dict) -> Params:
     """Set dotted keys in a folder's params.yaml and read it."""
     path = folder / "params.yaml"
     values = yaml.safe_load(path.read_text(encoding="utf-8"))

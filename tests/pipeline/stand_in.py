@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from pipeline import files, stage, tracking
-from pipeline.params import Params
+from pipeline.sections import Params
 
 MODEL_BYTES = 100_000
 tracking.INIT_SECONDS = tracking.FINISH_SECONDS = 2  # what a dead tracker may cost here

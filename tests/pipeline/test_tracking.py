@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from pipeline import tracking
-from pipeline.params import Tracking
+from pipeline.sections import Tracking
 
 LIMIT = 30  # seconds that a failing tracker may cost a run: the product's promise
 PATIENCE = 60  # seconds for what takes one or two on an idle machine
@@ -182,7 +182,7 @@ def test_a_tracker_stopped_at_the_end_is_ended(tmp_path, short_deadlines):
 @pytest.mark.parametrize("wandb_core_hangs", [False, True])
 def test_the_tracker_ends_after_its_stage_was_killed(tmp_path, wandb_core_hangs):
     program = (
-        "import sys, time\nfrom pathlib import Path\nfrom pipeline import tracking\nfrom pipeline.params import Tracking\n"
+        "import sys, time\nfrom pathlib import Path\nfrom pipeline import tracking\nfrom pipeline.sections import Tracking\n"
         "tracking.FINISH_SECONDS = 4\n"
         "with tracking.start(Tracking(wandb='offline', project='test'), {}, Path(sys.argv[1])) as run:\n"
         "    run.log({'logged_before_the_kill': 1.0}, 0)\n    time.sleep(600)\n"

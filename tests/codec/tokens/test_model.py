@@ -82,8 +82,12 @@ def test_saved_codec_is_the_same_codec(codec, audio, tmp_path):
     loaded = TokenCodec.load(tmp_path)
     assert loaded.config == codec.config
     codes = codec.encode(audio)
-    assert torch.equal(loaded.encode(audio), codes)
-    assert torch.equal(loaded.decode(codes, 1000), codec.decode(codes, 1000))
+    assert (loaded.encode(audio) == codes).float().mean() > 0.98  # rounded to float16
+    assert (loaded.decode(codes, 1000) - codec.decode(codes, 1000)).abs().max() < 1e-3
+    loaded.save(tmp_path)
+    again = TokenCodec.load(tmp_path)
+    assert torch.equal(again.encode(audio), loaded.encode(audio))
+    assert torch.equal(again.decode(codes, 1000), loaded.decode(codes, 1000))
 
 
 def test_gradients_reach_every_weight(codec, audio):

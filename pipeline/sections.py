@@ -1,0 +1,206 @@
+"""The sections of params.yaml as strict types: what values are allowed. params.yaml says what each one does."""
+
+import os
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+BUILT_IN_SPEECH = "data/sample"
+
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+
+
+def _regex_with_group(pattern: str) -> str:
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"not a regular expression: {error}") from None
+    if not compiled.groups:
+        raise ValueError("needs a group in parentheses that captures the speaker")
+    return pattern
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, protected_namespaces=())
+
+
+class Data(Section):
+    root: str = Field(min_length=1)
+    speaker_pattern: Annotated[str, AfterValidator(_regex_with_group)]
+    min_seconds: NonNegative
+    silence_dbfs: float = Field(le=0)
+    max_clipped_fraction: Fraction
+    max_rejected_fraction: Fraction
+
+    @property
+    def is_built_in(self) -> bool:
+        return os.path.normpath(self.root) == BUILT_IN_SPEECH
+
+
+class Sample(Section):
+    minutes: Positive
+    voices: int = Field(ge=4, le=16)
+
+
+class Preprocess(Section):
+    sample_rate: Literal[16000]
+    normalize: Literal["clip", "peak", "none"]
+    clip_seconds: float = Field(ge=1)
+    validation_fraction: float = Field(gt=0, lt=1)
+    test_fraction: float = Field(ge=0, lt=1)
+    split_by: Literal["speaker", "recording"]
+    split_seed: int
+
+    @model_validator(mode="after")
+    def _something_left_to_train_on(self):
+        if self.validation_fraction + self.test_fraction >= 1:
+            raise ValueError("validation_fraction + test_fraction must stay below 1, to leave speakers for training")
+        return self
+
+
+class Model(Section):
+    hop: int = Field(ge=40, le=1280)
+    latent: Count
+    channels: Count
+    encoder_layers: int = Field(ge=0)
+    decoder_layers: int = Field(ge=0)
+    kernel: Count
+    init: Literal["pca", "random"]
+    output_activation: Literal["none", "tanh"]
+
+    @model_validator(mode="after")
+    def _latent_fits(self):
+        if self.latent > self.hop:
+            raise ValueError(f"latent ({self.latent}) must not exceed hop ({self.hop}): a frame has hop coefficients")
+        return self
+
+
+class Quantizer(Section):
+    levels: int = Field(ge=1, le=32)
+    size: int = Field(ge=2, le=65536)
+    init: Literal["kmeans", "normal"]
+    init_scale: Positive
+    ema_decay: float = Field(ge=0, lt=1)
+    ema_target: Literal["residual", "quantized"]
+    commitment: Literal["encoder", "codebook"]
+    loss_clamp: Positive | None
+    detach_residual: bool
+    dead_code_share: float = Field(ge=0, lt=1)
+    dropout: Fraction
+    beam: int = Field(ge=1, le=64)
+
+
+class Loss(Section):
+    l1_weight: NonNegative
+    mse_weight: NonNegative
+    mse_clamp: Positive | None
+    perceptual_weight: NonNegative
+    stft_dtype: Literal["float32", "autocast"]
+    vq_weight: NonNegative
+    snr_weight: NonNegative
+    shaped_snr_weight: NonNegative
+
+
+class Loop(Section):
+    epochs: int = Field(ge=0)
+    steps_per_epoch: Count
+    minutes: Positive | None
+    batch: Count
+    crop_seconds: float = Field(ge=0.2)
+    learning_rate: Positive
+    warmup_steps: int = Field(ge=0)
+    weight_decay: NonNegative
+    grad_clip: Positive
+    gain_db: list[float] = Field(min_length=2, max_length=2)
+    seed: int = Field(ge=0)
+    threads: Count
+    device: Literal["auto", "cpu", "cuda"]
+    precision: Literal["auto", "float32", "bfloat16"]
+    compile: bool
+    processes: Count
+
+    @model_validator(mode="after")
+    def _processes_share_a_batch(self):
+        if self.batch % self.processes:
+            raise ValueError(f"batch ({self.batch}) must be a multiple of processes ({self.processes}), which share it")
+        return self
+
+    @model_validator(mode="after")
+    def _gain_is_a_range(self):
+        if self.gain_db[0] > self.gain_db[1]:
+            raise ValueError(f"gain_db must be [low, high], got {self.gain_db}")
+        return self
+
+
+class Train(Loop):
+    min_perplexity: Fraction
+
+
+class WaveformModel(Section):
+    hop: int = Field(ge=40, le=1280, multiple_of=4)
+    channels: Count
+    expansion: Count
+    taps: Count
+    dilations: list[Count] = Field(min_length=1)
+    features: Count
+    hidden: Count
+
+
+class WaveformLoss(Section):
+    rate_power: Fraction
+    shaped_share: Fraction
+
+
+class Waveform(Section):
+    model: WaveformModel
+    loss: WaveformLoss
+    train: Loop
+
+
+class Evaluate(Section):
+    root: str | None
+    levels: list[Count] = Field(min_length=1)
+    snr: list[Positive] = Field(min_length=1)
+    kbps: list[Positive]
+    perception: Fraction
+    threads: Count
+
+
+class Cluster(Section):
+    dask: Count | Annotated[str, Field(pattern=r"^(tcp|tls)://.+:\d+$")] | None
+
+
+class Tracking(Section):
+    wandb: Literal["online", "offline", "disabled"]
+    project: str = Field(min_length=1)
+
+
+class Params(Section):
+    data: Data
+    sample: Sample
+    preprocess: Preprocess
+    model: Model
+    quantizer: Quantizer
+    loss: Loss
+    train: Train
+    waveform: Waveform
+    evaluate: Evaluate
+    cluster: Cluster
+    tracking: Tracking
+    presets: dict[str, dict[str, str | int | float | bool | None]]
+
+    def loop(self, model: str) -> Loop:
+        """How the model is trained."""
+        return self.train if model == "tokens" else self.waveform.train
+
+    @model_validator(mode="after")
+    def _sections_agree(self):
+        if max(self.evaluate.levels) > self.quantizer.levels:
+            raise ValueError(
+                f"evaluate.levels asks for {max(self.evaluate.levels)} codebooks, quantizer.levels has {self.quantizer.levels}"
+            )
+        return self
