@@ -27,7 +27,7 @@ Any sample rate and number of channels go in; channels are averaged and resample
     "evaluate": """example:
   telucodec evaluate *.flac --snr 30 --json          every file and the mean: kbit/s of the file, SNR, SI-SDR, PESQ-WB, STOI""",
     "bench": """example:
-  telucodec bench --seconds 120                      speed against real time on one core""",
+  telucodec bench --seconds 600                      speed against real time on one core""",
 }
 
 
@@ -90,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--json", action="store_true", help="as JSON")
     _targets(evaluate)
     bench = command("bench", _bench, "speed against real time, on one core")
-    bench.add_argument("--seconds", type=float, default=60.0, help="how much audio (default: 60)")
+    bench.add_argument("--seconds", type=float, default=120.0, help="how much audio (default: 120)")
     return parser
 
 

@@ -10,7 +10,7 @@ import functools
 import hashlib
 import math
 import operator
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +30,7 @@ from codec.waveform.packets import WaveformPackets
 WEIGHTS = Path(__file__).parent / "weights"
 PACKET_SECONDS = 2.0  # a packet decodes by itself; a longer one costs fewer bits and loses more when it is damaged
 LIVE_KEY_SECONDS = 1.0
-SIDE_BY_SIDE = 16  # packets that are coded at once: more is hardly faster and takes more memory
+SIDE_BY_SIDE = 24  # packets that are coded at once: more is hardly faster and takes more memory
 MOST_LOST_FRAMES = 1 << 18  # more than an hour: what a lenient decoder fills with silence for one file
 SHAPED_FLOOR = 3.0, -7.0  # log2 of the knee over the RMS: at perception 0 and what 1 adds
 
@@ -46,14 +46,33 @@ def load(folder: Path | str | None = None, kinds: Iterable[str] = KINDS) -> "Cod
     """The codec that came with this package, or the models in `folder`/waveform and `folder`/tokens.
 
     Raises:
-        ModelError: there is none of the `kinds`, or one that cannot be read.
+        ModelError: there is none of the `kinds`. One that cannot be read is told of when it is first needed.
     """
     folder = WEIGHTS if folder is None else Path(folder)
-    found = {kind: _read(KINDS[kind], folder / kind) for kind in kinds if (folder / kind / "config.json").exists()}
+    found = [kind for kind in kinds if (folder / kind / "config.json").exists()]
     if not found:
         raise ModelError(f"no model in {folder}: {' and '.join(f'{kind}/config.json' for kind in kinds)} not there")
     ids = {name: hashlib.sha256((folder / name / "model.safetensors").read_bytes()).digest() for name in found}
-    return Codec(found, ids)
+    return Codec(Folder(folder, found), ids)
+
+
+class Folder(Mapping):
+    """The models in a folder by kind, each read when it is first asked for: one that is not needed takes no memory."""
+
+    def __init__(self, folder: Path, kinds: list[str]):
+        self._kinds = kinds
+        self._read = functools.cache(lambda kind: _read(KINDS[kind], folder / kind))
+
+    def __getitem__(self, kind: str) -> "WaveformCodec | TokenCodec":
+        if kind not in self._kinds:
+            raise KeyError(kind)
+        return self._read(kind)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._kinds)
+
+    def __len__(self) -> int:
+        return len(self._kinds)
 
 
 def _read(kind: type, folder: Path) -> WaveformCodec | TokenCodec:
@@ -66,11 +85,15 @@ def _read(kind: type, folder: Path) -> WaveformCodec | TokenCodec:
 class Codec:
     """Speech to `.tlc` bytes and back. Audio is mono at `sample_rate`, float32 in [-1, 1] or int16."""
 
-    def __init__(self, models: dict[str, WaveformCodec | TokenCodec], ids: dict[str, bytes], engine=OnnxEngine):
+    def __init__(self, models: Mapping[str, WaveformCodec | TokenCodec], ids: dict[str, bytes], engine=OnnxEngine):
         """`engine` runs the context model: OnnxEngine, or TorchEngine to compare with."""
         self._models, self.ids = models, ids
         self._engine = functools.cache(lambda threads: engine(self._model("waveform").context))
-        self.sample_rate = next(iter(models.values())).config.sample_rate
+
+    @property
+    def sample_rate(self) -> int:
+        """In Hz."""
+        return next(iter(self._models.values())).config.sample_rate
 
     def encode(
         self,

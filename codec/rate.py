@@ -7,22 +7,25 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from codec import container
 from codec.mdct import ExactMDCT
 from codec.samples import energy, floats
 from codec.waveform.model import LAST_STEP, STEPS_PER_OCTAVE, Settings
 from codec.waveform.packets import WaveformPackets
 
-LOOKED_AT = 60  # pieces of the recording, spread over it, that the first guess looks at
-TRIED = 6  # of these, those that are coded to correct the guess; more tell little more
+LOOKED_AT = 150  # pieces of the recording, spread over it, that the first guess looks at
+TRIED = 10, 24  # of these, those that are coded to correct the guess: at least, and at most
+TRIED_SHARE = 0.04  # of the recording; little beside coding all of it a second time
 PIECE_SECONDS = 2.0
 SPREAD = STEPS_PER_OCTAVE  # steps by which the recording may differ from the pieces that are coded
 ROUNDED_UP = 0.65  # part of a step from which the first guess rounds up
 STEP_DECIBELS = 20 * math.log10(2) / STEPS_PER_OCTAVE
 NEAR_DECIBELS = 0.09  # below the 0.1 dB promised, so that rounding samples cannot break the promise
-NEAR_SHARE = 0.012  # of the rate, below the 2 % promised
+NEAR_SHARE = 0.019  # of the rate, below the 2 % promised
 ATTEMPTS = 10
 
 EncodeAt = Callable[[int], tuple[bytes, float]]  # a step to the file's bytes and the squared error
+Measure = Callable[[int, list[Tensor]], float]  # a step and pieces of the recording to SNR or rate
 
 
 class Search:
@@ -35,19 +38,21 @@ class Search:
         self._rate = coder(0).codec.config.sample_rate
         self._seconds = len(audio) / self._rate
         self._energy = energy(audio)
-        self._pieces = _pieces(audio, self._rate, coder(0).hop)
-        self._tried = self._pieces[:: math.ceil(len(self._pieces) / TRIED)]
+        self._audio = audio
 
     def to_snr(self, wanted: float, encode_at: EncodeAt) -> bytes:
         """The file whose SNR is nearest to `wanted` dB."""
 
-        def rounded(step: int, frames: Tensor) -> float:
-            integers, settings = self._rounded(step, frames)
-            return _decibels(_energy(frames), _energy(frames - self._coder(step).codec.expand(integers, settings)))
+        def rounded(step: int, pieces: list[Tensor]) -> float:
+            error = 0.0
+            for piece in pieces:
+                integers, settings = self._rounded(step, piece)
+                error += _energy(piece - self._coder(step).codec.expand(integers, settings)[0])
+            return _decibels(_energy(*pieces), error)
 
-        def coded(step: int) -> float:
-            _, errors = self._coder(step).encode(self._tried)
-            return _decibels(_energy(*self._tried), _energy(*errors))
+        def coded(step: int, pieces: list[Tensor]) -> float:
+            _, errors = self._coder(step).encode(pieces)
+            return _decibels(_energy(*pieces), _energy(*errors))
 
         def snr(step: int) -> tuple[bytes, float]:
             data, error = encode_at(step)
@@ -59,15 +64,19 @@ class Search:
     def to_kbps(self, wanted: float, encode_at: EncodeAt) -> bytes:
         """The file whose rate is nearest to `wanted` kbit/s."""
 
-        def rounded(step: int, frames: Tensor) -> float:
-            magnitude = self._rounded(step, frames)[0].abs()
-            bits = 2 * torch.log2(1 + magnitude) + (magnitude > 0)  # about what digits and signs cost
-            return math.log(max(float(bits.sum()), 1.0) / frames.numel() * self._rate / 1000)
+        def rounded(step: int, pieces: list[Tensor]) -> float:
+            bits = 0.0
+            for piece in pieces:
+                magnitude = self._rounded(step, piece)[0].abs()
+                bits += float(
+                    (2 * torch.log2(1 + magnitude) + (magnitude > 0)).sum()
+                )  # about what digits and signs cost
+            return self._log_rate(bits, pieces)
 
-        def coded(step: int) -> float:
-            payloads, _ = self._coder(step).encode(self._tried)
-            count = sum(piece.numel() for piece in self._tried)
-            return math.log(8 * max(sum(map(len, payloads)), 1) / count * self._rate / 1000)
+        def coded(step: int, pieces: list[Tensor]) -> float:
+            payloads, _ = self._coder(step).encode(pieces)
+            packets = [container.write_packet(0, payload) for payload in payloads]
+            return self._log_rate(8 * sum(map(len, packets)), pieces)
 
         def log_rate(step: int) -> tuple[bytes, float]:
             data, _ = encode_at(step)
@@ -76,21 +85,26 @@ class Search:
         start = self._start(math.log(wanted), rounded, coded)
         return _approach(log_rate, math.log(wanted), start, 0.0075, NEAR_SHARE, 0.02, "kbps")
 
-    def _start(self, wanted: float, rounded: Callable[[int, Tensor], float], coded: Callable[[int], float]) -> int:
+    def _start(self, wanted: float, rounded: Measure, coded: Measure) -> int:
         """The step at which `rounded`, corrected by what `coded` differs from it, comes nearest to `wanted`."""
-        pieces, tried = (torch.cat(chosen).float()[None] for chosen in (self._pieces, self._tried))
+        pieces = _pieces(self._audio, self._rate, self._coder(0).hop)
+        count = min(max(TRIED_SHARE * self._seconds / PIECE_SECONDS, TRIED[0]), TRIED[1])
+        tried = pieces[:: math.ceil(len(pieces) / count)]
         first = _nearest(lambda step: rounded(step, tried) - wanted, 0, LAST_STEP)
-        if len(self._pieces) <= TRIED:  # coding the whole file is as quick
+        if len(tried) == len(pieces):  # coding the whole file is as quick
             return first
-        wanted -= coded(first) - rounded(first, tried)
+        wanted -= coded(first, tried) - rounded(first, tried)
         low, high = max(first - SPREAD, 0), min(first + SPREAD, LAST_STEP)
         return _nearest(lambda step: rounded(step, pieces) - wanted, low, high)
 
-    def _rounded(self, step: int, frames: Tensor) -> tuple[Tensor, Settings]:
-        """Integers of coefficients [1, frames, bins] by plain rounding with a dead zone."""
+    def _rounded(self, step: int, piece: Tensor) -> tuple[Tensor, Settings]:
+        """Integers [1, frames, bins] of a piece by plain rounding with a dead zone."""
         settings = self._coder(step).settings(1)
-        values = self._coder(step).codec.compress(frames, settings)
+        values = self._coder(step).codec.compress(piece[None], settings)
         return values.sign() * torch.floor(values.abs() + 1 - ROUNDED_UP), settings
+
+    def _log_rate(self, bits: float, pieces: list[Tensor]) -> float:
+        return math.log(max(bits, 1.0) / sum(piece.numel() for piece in pieces) * self._rate / 1000)
 
 
 def _energy(*parts: Tensor) -> float:
@@ -102,14 +116,15 @@ def _decibels(signal: float, error: float) -> float:
 
 
 def _pieces(audio: np.ndarray, sample_rate: int, hop: int) -> list[Tensor]:
-    """Coefficients [frames, hop] of pieces of equal length spread evenly over audio."""
+    """Coefficients [frames, hop], float32, of pieces of equal length spread evenly over audio."""
     transform, size = ExactMDCT(hop), round(PIECE_SECONDS * sample_rate)
     count = min(math.ceil(len(audio) / size), LOOKED_AT)
     pieces = []
     for start in np.linspace(0, max(len(audio) - size, 0), count).astype(int):
         piece = floats(audio[start : start + size])
         padded = np.pad(piece, (0, -len(piece) % hop + hop))
-        pieces.append(transform.analyse(transform.silence(), torch.from_numpy(np.ascontiguousarray(padded)))[0])
+        frames, _ = transform.analyse(transform.silence(), torch.from_numpy(np.ascontiguousarray(padded)))
+        pieces.append(frames.float())
     return pieces
 
 

@@ -39,6 +39,7 @@ class OnnxEngine:
     def __init__(self, context: ContextModel):
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
+        options.enable_mem_pattern = False  # no slower, and less memory
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # leaves the other cores to others
         graphs = [trunk_graph(context), *(head_graph(context, number) for number in (1, 2))]
         self.sessions = [

@@ -257,16 +257,16 @@ def test_file_of_another_model_is_refused(telu, files):
         telu.decode(data, lenient=True)
 
 
-def test_model_folders_that_cannot_be_loaded(tmp_path):
+def test_model_folders_that_cannot_be_loaded(tmp_path, audio):
     with pytest.raises(ModelError, match="no model"):
         codec.load(tmp_path)
     folder = save_models(tmp_path / "models")
     (folder / "waveform/model.safetensors").write_bytes(b"no weights")
     with pytest.raises(ModelError, match="waveform"):
-        codec.load(folder)
+        codec.load(folder).encode(audio, snr=20)
     (folder / "waveform/config.json").write_text("{}")
     with pytest.raises(ModelError, match="waveform"):
-        codec.load(folder)
+        codec.load(folder).encode(audio, snr=20)
 
 
 def test_folder_with_one_model_does_what_it_can(tmp_path, audio):
