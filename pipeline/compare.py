@@ -61,7 +61,7 @@ def means(rows: list[dict]) -> dict[str, list[dict[str, float]]]:
     table: dict[str, list[dict[str, float]]] = {}
     for name, rate in dict.fromkeys((row["codec"], row["asked_kbps"]) for row in rows):
         chosen = [row for row in rows if (row["codec"], row["asked_kbps"]) == (name, rate)]
-        point = {}
+        point = {"asked_kbps": rate}
         for measure in SHOWN:
             defined = [row[measure] for row in chosen if not math.isnan(row[measure])]
             point[measure] = sum(defined) / len(defined) if defined else math.nan

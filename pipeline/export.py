@@ -6,6 +6,7 @@
 import logging
 import shutil
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -116,7 +117,8 @@ def export_onnx(codec: TokenCodec, folder: Path) -> None:
 
 
 def _write_onnx(module: nn.Module, example: Tensor, shapes: dict, output: str, path: Path) -> None:
-    with torch.no_grad():
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of PyTorch about its own parts
         torch.onnx.export(
             module.eval(),
             (example,),

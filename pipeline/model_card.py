@@ -3,10 +3,8 @@
 import json
 import math
 
-from pipeline import files
+from pipeline import files, tables
 from pipeline.sections import Params
-
-MEASURES = {"snr": "SNR dB", "si_sdr": "SI-SDR dB", "segmental_snr": "segSNR dB", "pesq_wb": "PESQ-WB", "stoi": "STOI"}
 
 TEMPLATE = """---
 language: te
@@ -62,7 +60,7 @@ so that every machine decodes the same.
 {data}
 
 ## Results
-{clips} clips of {tested}. Rates are those of the files, everything counted. `shaped` is `--perception`.
+{clips} clips of {tested}. Rates are those of the files, everything counted.
 
 {table}
 
@@ -89,7 +87,7 @@ def render(params: Params, model: str) -> str:
         "data": _data(params, discovered["data"], split),
         "clips": evaluated["clips"],
         "tested": f"`{params.evaluate.root}`" if params.evaluate.root else "speakers held out from training",
-        "table": _table(evaluated),
+        "table": tables.points({name: row for name, row in evaluated.items() if isinstance(row, dict)}),
         "epochs": trained["epochs"],
         "root": params.data.root,
     }
@@ -124,15 +122,6 @@ def _data(params: Params, found: dict, split: dict) -> str:
         f"{found['rejected']['total']} files were rejected. Training: {split['train']['minutes']:.1f} minutes of "
         f"{split['train']['speakers']} speakers."
     )
-
-
-def _table(evaluated: dict) -> str:
-    lines = ["| | kbps | " + " | ".join(MEASURES.values()) + " |", "|---" * (len(MEASURES) + 2) + "|"]
-    for point, row in evaluated.items():
-        if isinstance(row, dict):
-            cells = [f"{row[name]:.2f}" if name in row else "undefined" for name in ("kbps", *MEASURES)]
-            lines.append(f"| {point.replace('_', ' ')} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
 
 
 def _metrics(name: str) -> dict:
