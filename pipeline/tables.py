@@ -34,7 +34,9 @@ def savings(rows: dict[str, dict]) -> str:
             lines.append(f"| {name} | {row['undefined']} | | |")
         else:
             between = f"{row['quality_from']:.2f} and {row['quality_to']:.2f}"
-            lines.append(f"| {name} | {row['percent']:+.1f} % | {row['low']:+.1f} to {row['high']:+.1f} % | {between} |")
+            lines.append(
+                f"| {name} | {row['percent']:+.1f} % | {row['low']:+.1f} to {row['high']:+.1f} % | {between} |"
+            )
     return "\n".join(lines)
 
 

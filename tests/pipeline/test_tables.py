@@ -30,7 +30,11 @@ def test_a_changed_figure_is_noticed():
 
 def test_table_of_points(tmp_path):
     path = tmp_path / "evaluate.json"
-    rows = {"clips": 3, "codebooks_8": {"kbps": 4.05, "snr": 12.345}, "shaped_6.5": {"kbps": 6.5, "snr": 26, "stoi": 0.97}}
+    rows = {
+        "clips": 3,
+        "codebooks_8": {"kbps": 4.05, "snr": 12.345},
+        "shaped_6.5": {"kbps": 6.5, "snr": 26, "stoi": 0.97},
+    }
     files.write_json(path, rows)
     assert tables.render(path).splitlines() == [
         "| | kbit/s | SNR dB | STOI |",
