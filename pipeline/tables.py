@@ -41,8 +41,11 @@ def savings(rows: dict[str, dict]) -> str:
 
 
 def render(path: Path) -> str:
-    """The table of a metrics file: of `evaluate`, or of `compare`."""
+    """The table of a metrics file: of `evaluate`, of `compare`, or one of ready-made `columns` and `rows`."""
     found = json.loads(path.read_text(encoding="utf-8"))
+    if "columns" in found:
+        lines = [found["columns"], ["---"] * len(found["columns"]), *found["rows"]]
+        return "\n".join("| " + " | ".join(line) + " |" for line in lines)
     if all(isinstance(value, list) for value in found.values()):
         return points({f"{name} {row['asked_kbps']:g}": row for name, rows in found.items() for row in rows})
     rows = {name: row for name, row in found.items() if isinstance(row, dict)}

@@ -26,8 +26,8 @@ class LossConfig:
     perceptual_weight: float = 0.01
     stft_dtype: Literal["float32", "autocast"] = "float32"
     vq_weight: float = 1.0
-    snr_weight: float = 0.3
-    shaped_snr_weight: float = 1.0
+    snr_weight: float = 1.0
+    shaped_snr_weight: float = 0.25
 
 
 class CodecLoss(nn.Module):

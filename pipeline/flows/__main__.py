@@ -1,4 +1,4 @@
-"""The flows from a shell, with or without a server: python -m pipeline.flows [train|experiments|watch|sweep|serve|demo]."""
+"""The flows from a shell, with or without a server: python -m pipeline.flows [train|experiments|ladder|watch|sweep|...]."""
 
 import argparse
 import os
@@ -25,6 +25,8 @@ def main() -> None:
     train.add_argument("--retry-seconds", type=float, default=10, help="before the first retry; doubled each time")
     experiments = commands.add_parser("experiments", help="run a list of experiments")
     experiments.add_argument("file", nargs="?", default="experiments.yaml")
+    ladder = commands.add_parser("ladder", help="run the fix ladder")
+    ladder.add_argument("file", nargs="?", default="fixes.yaml")
     watch = commands.add_parser("watch", help="run the pipeline if there are new recordings")
     watch.add_argument("--every", type=float, metavar="SECONDS", help="look again and again")
     commands.add_parser("sweep", help="mark runs whose process died as crashed")
@@ -49,6 +51,10 @@ def run(arguments: argparse.Namespace) -> None:
         print("\n".join(workspace.sweep()) or "no run has died")
     elif arguments.command == "experiments":
         _end(flows.run_experiments(arguments.file, return_state=True))
+    elif arguments.command == "ladder":
+        from pipeline.flows.ladder import climb_ladder
+
+        _end(climb_ladder(arguments.file, return_state=True))
     elif arguments.command == "watch":
         while arguments.every:
             print(flows.watch_data(return_state=True).message, flush=True)

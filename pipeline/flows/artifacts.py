@@ -89,9 +89,9 @@ def show_results(run: UUID, name: str, revision: str | None) -> str:
     return said
 
 
-def show_comparison(rows: list[dict]) -> None:
-    with optional("comparison"):
-        create_table_artifact(rows, key="comparison", description="# Experiments\nbaseline: the last commit")
+def show_table(rows: list[dict], name: str, description: str) -> None:
+    with optional(name):
+        create_table_artifact(rows, key=key(name), description=description)
 
 
 def key(text: str) -> str:

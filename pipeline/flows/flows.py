@@ -113,7 +113,8 @@ def run_experiments(file: str = "experiments.yaml", if_busy: IfBusy = "wait") ->
                 row |= graph.headline(graph.metrics(reference))
             rows.append(row)
         columns = {column: None for row in rows for column in row}
-        artifacts.show_comparison([columns | row for row in rows])
+        table = [columns | row for row in rows]
+        artifacts.show_table(table, "comparison", "# Experiments\nbaseline: the last commit")
     if failed:
         return Failed(message=f"{len(failed)} of {len(experiments)} failed: {', '.join(failed)}")
     return Completed(message="; ".join(_row_in_words(row) for row in rows))

@@ -21,6 +21,8 @@ STAGES = (
     "discover",
     "preprocess",
     *(f"{stage}@{model}" for stage in ("train", "evaluate", "export") for model in MODELS),
+    "compare",
+    "bound",
     "report",
 )
 

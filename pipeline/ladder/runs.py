@@ -1,0 +1,62 @@
+"""Rungs as DVC experiments of the token codec's training, and what they reached, read back from git."""
+
+import csv
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+from pipeline import files
+from pipeline.flows import graph
+from pipeline.ladder.plan import Run
+
+STAGE = "train@tokens"
+OWN_ERROR = re.compile(r"^error: (.*)", re.MULTILINE)
+
+
+class Result(NamedTuple):
+    """A run with one seed: the rows of its training, or why there are none."""
+
+    history: list[dict[str, float]]
+    statistics: list[dict[str, float]]
+    failure: str = ""
+
+
+def perform(run: Run, seed: int) -> Result:
+    """Run one rung with one seed, unless it is finished on this commit; training goes on from its checkpoint.
+
+    Raises:
+        RuntimeError: DVC failed for another reason than that the training itself gave up.
+    """
+    name = run.experiment(seed)
+    if graph.experiment(name):
+        return read(name)
+    overrides = run.overrides | {"train.seed": seed}
+    command = [sys.executable, "-m", "dvc", "exp", "run", "--temp", "--name", name]
+    for key, value in overrides.items():
+        command += ["--set-param", f"{key}={json.dumps(value, ensure_ascii=False)}"]
+    # One thread a run: rungs are run side by side.
+    done = subprocess.run([*command, STAGE], capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    if done.returncode == 0:
+        return read(name)
+    said = OWN_ERROR.search(done.stdout + done.stderr)
+    if said is None:
+        raise RuntimeError(f"{name}: {(done.stderr or done.stdout).strip()[-2000:]}")
+    return Result([], [], said[1])
+
+
+def read(name: str) -> Result:
+    """What a finished experiment reached."""
+    reference = graph.experiment(name)
+    return Result(*(_rows(reference, files.PLOTS / "tokens" / f"{part}.csv") for part in ("history", "statistics")))
+
+
+def _rows(reference: str, path: Path) -> list[dict[str, float]]:
+    text = subprocess.run(
+        ["git", "show", f"{reference}:{path.as_posix()}"], capture_output=True, text=True, check=True
+    ).stdout
+    return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(io.StringIO(text))]

@@ -1,0 +1,83 @@
+"""A short ladder in a real repository: experiments, tables, picture, and what interrupting it costs."""
+
+import json
+import sys
+
+import pytest
+import yaml
+
+from tests.pipeline.test_repro import Repository
+
+LADDER = {
+    "seeds": [0, 1],
+    "train": {"train.epochs": 1},
+    "faulty": {"quantizer.ema_target": "quantized", "train.learning_rate": 1e-5},
+    "rungs": [
+        {"name": "ema", "from": "the notes", "set": {"quantizer.ema_target": "residual"}},
+        {"name": "rate", "from": "ours", "set": {"train.learning_rate": 1e-3}},
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def climbed(tmp_path_factory):
+    place = tmp_path_factory.mktemp("ladder") / "project"
+    place.mkdir()
+    repository = Repository(place)
+    (place / "fixes.yaml").write_text(yaml.safe_dump(LADDER), encoding="utf-8")
+    (place / "README.md").write_text(
+        "<!-- table: docs/figures/fixes.json -->\n<!-- end of table -->\n", encoding="utf-8"
+    )
+    repository.dvc("repro", "preprocess")
+    repository.commit("ladder")
+    repository.output = repository.run(sys.executable, "-m", "pipeline.ladder")
+    return repository
+
+
+def experiments(repository):
+    refs = repository.run("git", "for-each-ref", "--format=%(objectname) %(refname)", "refs/exps").split("\n")
+    return sorted(line for line in refs if "/stash" not in line and "/exec" not in line.lower() and line)
+
+
+def test_every_rung_is_an_experiment_that_differs_by_its_fix(climbed):
+    names = {line.rpartition("/")[2] for line in experiments(climbed)}
+    rungs = "fix-00-everything-faulty", "fix-01-ema", "fix-02-rate", "without-ema", "without-rate"
+    assert {f"{rung}-s{seed}" for rung in rungs for seed in (0, 1)} <= names
+    for before, after, fix in (
+        ("fix-00-everything-faulty-s0", "fix-01-ema-s0", "quantizer.ema_target"),
+        ("fix-01-ema-s1", "fix-02-rate-s1", "train.learning_rate"),
+        ("fix-02-rate-s0", "fix-02-rate-s1", "train.seed"),
+    ):
+        changed = json.loads(climbed.dvc("params", "diff", before, after, "--json"))
+        assert list(changed["params.yaml"]) == [fix]
+
+
+def test_tables_and_pictures_are_written(climbed):
+    table = json.loads((climbed.folder / "docs/figures/fixes.json").read_text())
+    assert [row[0] for row in table["rows"]] == ["00 everything-faulty", "01 ema", "02 rate"]
+    assert all(" ± " in row[4] and float(row[4].split()[0]) > 0 for row in table["rows"])
+    for name in ("fixes", "without"):
+        assert (climbed.folder / f"docs/images/{name}.png").read_bytes().startswith(b"\x89PNG")
+    assert table["rows"][1][1] in (climbed.folder / "README.md").read_text()
+
+
+def test_mechanisms_are_what_the_fixes_suppose(climbed):
+    rows = {row[0]: row for row in json.loads((climbed.folder / "docs/figures/reasons.json").read_text())["rows"]}
+    assert float(rows["`loss.mse_clamp`"][2]) == 0 < float(rows["`loss.mse_clamp`"][3])
+    assert float(rows["`quantizer.commitment`"][2]) == 0 < float(rows["`quantizer.commitment`"][3])
+    unmoved, moved = (float(rows["`quantizer.ema_target`"][place]) for place in (2, 3))
+    assert unmoved < 1e-3 * moved
+    attached, detached = (float(rows["`quantizer.detach_residual`"][place]) for place in (2, 3))
+    assert 0 < attached < detached
+
+
+def test_what_is_finished_is_not_run_again(climbed):
+    before = experiments(climbed)
+    missing = "fix-01-ema-s1"
+    climbed.dvc("exp", "remove", missing)
+    table = (climbed.folder / "docs/figures/fixes.json").read_bytes()
+    climbed.run(sys.executable, "-m", "pipeline.ladder")
+    after = experiments(climbed)
+    assert {line for line in before if missing not in line} == {line for line in after if missing not in line}
+    assert any(missing in line for line in after)
+    assert (climbed.folder / "docs/figures/fixes.json").read_bytes() == table
