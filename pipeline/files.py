@@ -20,6 +20,7 @@ EXPORT = Path("export")
 METRICS = Path("metrics")
 PLOTS = Path("plots")
 REPORT = Path("report")
+GATES = Path("data/gates.md")
 
 
 def repository() -> Path:

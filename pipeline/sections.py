@@ -170,6 +170,22 @@ class Evaluate(Section):
     threads: Count
 
 
+class Gate(Section):
+    snr: float
+    loss: float
+    range_ratio: NonNegative
+
+
+class MiddleGate(Gate):
+    epoch: Count
+
+
+class Gates(Section):
+    start: Gate
+    middle: MiddleGate
+    end: Gate
+
+
 class Cluster(Section):
     dask: Count | Annotated[str, Field(pattern=r"^(tcp|tls)://.+:\d+$")] | None
 
@@ -189,6 +205,7 @@ class Params(Section):
     train: Train
     waveform: Waveform
     evaluate: Evaluate
+    gates: Gates
     cluster: Cluster
     tracking: Tracking
     presets: dict[str, dict[str, str | int | float | bool | None]]

@@ -50,6 +50,7 @@ def main(params: Params) -> None:
         shown=ranked_by,
         columns=COLUMNS,
         plots=results.declared_plots(),
+        gates=results.metrics("gates"),
         codebooks=results.codebooks(),
         codebook_size=params.quantizer.size,
         found=results.metrics("discover"),

@@ -17,7 +17,6 @@ KINDS = {"codebooks": "Tokens", "snr": "Waveform", "shaped": "Waveform, percepti
 MEASURES = {"snr": ("SNR", "dB"), "pesq_wb": ("PESQ-WB", "opinion score"), "stoi": ("STOI", "intelligibility")}
 BY_RATE = "snr_by_rate.csv"
 MARKED = 30  # points of a line; more of them are drawn as a line only
-PEER_NAMES = {"pesq_wb": "pesq"}  # what metrics/peers.json calls a measure otherwise
 
 
 class Plot(NamedTuple):
@@ -83,8 +82,7 @@ def by_rate(evaluations: dict[str, dict]) -> list[Plot]:
                 places = [(means["kbps"], means[measure]) for _, means in points]
                 series.append(Series(KINDS.get(name, name), places, [point for point, _ in points], marks=True))
         for name, rows in peers.items():
-            key = measure if measure in rows[0] else PEER_NAMES.get(measure, measure)
-            places = sorted((row["kbps"], row[key]) for row in rows if row.get(key) is not None)
+            places = sorted((row["kbps"], row[measure]) for row in rows if row.get(measure) is not None)
             series.append(Series(name.capitalize(), places, marks=True, dashed=True))
         if measure == "snr":
             most = max((x for one in series for x, _ in one.points), default=0)

@@ -104,7 +104,9 @@ def write_results(spoken) -> None:
     files.write_json(
         files.METRICS / "discover.json", {"data": {"hours": 0.5, "clips": 9, "speakers": 3, "rejected": {"total": 1}}}
     )
-    files.write_json(files.METRICS / "peers.json", {"opus": [{"kbps": 6.0, "snr": 8.0, "pesq": 2.5, "stoi": 0.9}]})
+    files.write_json(files.METRICS / "peers.json", {"opus": [{"kbps": 6.0, "snr": 8.0, "pesq_wb": 2.5, "stoi": 0.9}]})
+    gate = {"snr": {"value": 6.0, "wanted": 20.0, "met": False}}
+    files.write_json(files.METRICS / "gates.json", {"met": 0, "missed": 1, "end, epoch 15": gate})
     files.write_json(
         files.METRICS / "bound.json", {"variable_rate": [{"kbps": 2.0, "snr": 9.0}, {"kbps": 4.0, "snr": 15.0}]}
     )
@@ -197,7 +199,8 @@ def test_what_changed_since_the_last_commit(page):
     assert "+1.5 since the last commit" in page.text
 
 
-def test_codebooks_rejected_files_and_parameters(page):
+def test_gates_codebooks_rejected_files_and_parameters(page):
+    assert "<td>20.00</td><td>6.00</td><td>missed</td>" in page
     assert "24 (75 %), 25.0 % dead" in page.text
     assert "`<script>.wav`: RMS -80 dBFS" in page.text
     assert "mse_weight: 0.125" in page.text

@@ -23,6 +23,7 @@ STAGES = (
     *(f"{stage}@{model}" for stage in ("train", "evaluate", "export") for model in MODELS),
     "compare",
     "bound",
+    "gates",
     "report",
 )
 
