@@ -81,3 +81,11 @@ def test_what_is_finished_is_not_run_again(climbed):
     assert {line for line in before if missing not in line} == {line for line in after if missing not in line}
     assert any(missing in line for line in after)
     assert (climbed.folder / "docs/figures/fixes.json").read_bytes() == table
+
+
+def test_the_flow_reads_back_what_is_finished(climbed, tmp_path):
+    before = experiments(climbed)
+    climbed.environment["PREFECT_HOME"] = str(tmp_path)
+    output = climbed.run(sys.executable, "-m", "pipeline.flows", "ladder")
+    assert "5 rungs, 2 seeds each" in output
+    assert experiments(climbed) == before
