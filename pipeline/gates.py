@@ -21,7 +21,7 @@ MEASURES = {
 
 def main(params: Params) -> None:
     with (files.PLOTS / "tokens" / "history.csv").open(encoding="utf-8", newline="") as file:
-        history = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+        history = [{key: float(value or "nan") for key, value in row.items()} for row in csv.DictReader(file)]
     judged = judge(history, params.gates, params.quantizer.levels)
     bound = json.loads((files.METRICS / "bound.json").read_text(encoding="utf-8"))
     kbps = (

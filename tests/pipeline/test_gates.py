@@ -16,7 +16,8 @@ def history(epochs: int, **last: float) -> list[dict[str, float]]:
     rows = [
         {"epoch": epoch, "snr_1": 1.0, "snr_4": 5.0 + epoch, "loss": 0.5, "range_ratio": 0.8} for epoch in range(epochs)
     ]
-    rows[-1].update(last)
+    rows[0]["train_total"] = ""  # nothing was trained yet
+    rows[-1].update(last, train_total=0.5)
     return rows
 
 
