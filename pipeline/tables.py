@@ -66,13 +66,18 @@ def _as_option(point: str) -> str:
     return f"`{OPTIONS[kind].format(value)}`" if kind in OPTIONS else point
 
 
+def renew(page: Path) -> None:
+    """Write a page's tables anew, if they are not what their files say."""
+    before = page.read_text(encoding="utf-8")
+    after = renewed(before)
+    if after != before:
+        files.write_text(page, after)
+        print(f"{page}: tables renewed")
+
+
 def main() -> None:
     for page in pages():
-        before = page.read_text(encoding="utf-8")
-        after = renewed(before)
-        if after != before:
-            files.write_text(page, after)
-            print(f"{page}: tables renewed")
+        renew(page)
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ def main() -> None:
     page.write("fixes", "One fix more each", climbed)
     page.write("without", "All fixes but one", taken_away)
     reasons.write()
-    tables.main()
+    tables.renew(page.PAGE)
 
 
 def perform(group: list[plan.Run], seeds: list[int], jobs: int) -> list[tuple[plan.Run, list[runs.Result]]]:

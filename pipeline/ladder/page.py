@@ -10,7 +10,7 @@ from pipeline import files
 from pipeline.ladder.plan import Overrides, Run
 from pipeline.ladder.runs import Result
 
-FIGURES, IMAGES = Path("docs/figures"), Path("docs/images")
+PAGE, FIGURES, IMAGES = Path("docs/fixes.md"), Path("docs/figures"), Path("docs/images")
 COLUMNS = [
     "",
     "change",

@@ -17,7 +17,7 @@ from pipeline.validation import chosen_clips
 
 SECONDS = 1.0  # of each piece
 PIECES = 192
-QUANTIZER = QuantizerConfig(size=256)
+CODEWORDS = 256  # in each codebook, where there is speech enough to start them
 
 
 def write() -> None:
@@ -66,8 +66,8 @@ def measured(audio: Tensor) -> Iterator[tuple[str, str, str, str]]:
         "0",
     )
     starts = {
-        "normal, 1.0": _quantizer(init="normal", init_scale=1.0),
-        "normal, 0.01": _quantizer(init="normal", init_scale=0.01),
+        "normal, 1.0": _quantizer(codec, init="normal", init_scale=1.0),
+        "normal, 0.01": _quantizer(codec, init="normal", init_scale=0.01),
         "k-means": codec.quantizer,
     }
     left = {name: _left_over(quantizer, latents) for name, quantizer in starts.items()}
@@ -98,7 +98,7 @@ def measured(audio: Tensor) -> Iterator[tuple[str, str, str, str]]:
         "the same, without and with",
         *(f"{_vq_gradient(codec, latents, detach_residual=detached):.1e}" for detached in (False, True)),
     )
-    random = TokenCodec(replace(TokenConfig(), init="random", quantizer=QUANTIZER))
+    random = TokenCodec(replace(codec.config, init="random"))
     yield (
         "`model.init`",
         "SNR through the linear maps alone, nothing quantised: random against principal components",
@@ -112,17 +112,18 @@ def measured(audio: Tensor) -> Iterator[tuple[str, str, str, str]]:
 
 
 def _fitted(audio: Tensor) -> TokenCodec:
-    codec = TokenCodec(replace(TokenConfig(), quantizer=QUANTIZER))
+    frames = audio.numel() // TokenConfig.hop
+    codec = TokenCodec(TokenConfig(quantizer=QuantizerConfig(size=min(CODEWORDS, frames // 4))))
     codec.fit(audio)
     return codec.eval()
 
 
-def _quantizer(**settings) -> ResidualVQ:
-    return ResidualVQ(replace(QUANTIZER, **settings), TokenConfig.latent).eval()
+def _quantizer(codec: TokenCodec, **settings) -> ResidualVQ:
+    return ResidualVQ(replace(codec.config.quantizer, **settings), codec.config.latent).eval()
 
 
 def _changed(codec: TokenCodec, **settings) -> ResidualVQ:
-    quantizer = _quantizer(**settings)
+    quantizer = _quantizer(codec, **settings)
     quantizer.load_state_dict(codec.quantizer.state_dict())
     return quantizer
 

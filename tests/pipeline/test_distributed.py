@@ -42,7 +42,7 @@ def test_two_processes_give_the_tokens_of_one(ready, change):
 
 
 def test_torchrun_gives_the_waveform_codec_of_one_process(ready, change):
-    train.main(change(ready, {"waveform.train.steps_per_epoch": 6}), "waveform")
+    train.main(change(ready, {"waveform.train.steps_per_epoch": 3}), "waveform")
     alone = trained("waveform")["after_training"]
     for checkpoint in (ready / ".work").rglob("checkpoint.pt"):
         checkpoint.unlink()

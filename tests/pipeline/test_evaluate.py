@@ -120,7 +120,7 @@ def test_export_holds_a_working_onnx_codec_of_any_length(here):
 def test_the_model_card_gives_the_measured_figures(here):
     card = (files.EXPORT / "tokens" / "README.md").read_text(encoding="utf-8")
     metrics = json.loads((files.METRICS / "tokens" / "evaluate.json").read_text())["codebooks_4"]
-    assert f"| codebooks 4 | {metrics['kbps']:.2f} | {metrics['snr']:.2f} |" in card
+    assert f"| `--tokens 4` | {metrics['kbps']:.2f} | {metrics['snr']:.2f} |" in card
     assert "recordings" in card and "{" not in card
 
 

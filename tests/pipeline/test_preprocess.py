@@ -12,7 +12,8 @@ import pytest
 import soundfile
 from hypothesis import strategies as st
 
-from pipeline import discover, files, params, preprocess
+from pipeline import discover, files, preprocess
+from pipeline.sections import Preprocess
 from pipeline.shards import Shards
 from pipeline.stage import StageError
 
@@ -261,7 +262,7 @@ def test_adding_recordings_moves_no_old_one(workspace, change, added, seed, spli
 
 
 def test_shares_of_the_splits():
-    settings = params.Preprocess(
+    settings = Preprocess(
         sample_rate=16000,
         normalize="clip",
         clip_seconds=10.0,
