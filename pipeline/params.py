@@ -6,6 +6,7 @@ python -m pipeline.params h200     prints the preset as `-S key=value` words
 
 import copy
 import difflib
+import re
 import sys
 from pathlib import Path
 
@@ -19,6 +20,15 @@ class ParamsError(ValueError):
     """params.yaml cannot be read, or a value in it is not allowed; the message names the key and what is allowed."""
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML 1.2's floats: DVC writes `-S train.learning_rate=0.00001` as 1e-05, which YAML 1.1 takes for a string."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
+
+
 def load(path: str | Path = "params.yaml") -> Params:
     """Read and check a parameter file.
 
@@ -27,7 +37,7 @@ def load(path: str | Path = "params.yaml") -> Params:
             preset does not lead to allowed values. Every fault is named with its path and what is allowed.
     """
     try:
-        raw = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        raw = _read(path)
     except FileNotFoundError:
         raise ParamsError(f"{path}: no such file; run this in the folder that holds params.yaml") from None
     except yaml.YAMLError as error:
@@ -45,8 +55,17 @@ def load_with(overrides: dict[str, object], path: str | Path = "params.yaml") ->
         ParamsError: as `load`, and for a key that is no parameter.
     """
     load(path)
-    raw = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    raw = _read(path)
     return _validate(_merged(raw, overrides, "overrides"), "overrides")
+
+
+def parse(text: str) -> object:
+    """YAML as params.yaml and overrides are written in it.
+
+    Raises:
+        yaml.YAMLError: it is none.
+    """
+    return yaml.load(text, _Loader)
 
 
 def keys(model: type[BaseModel] = Params) -> list[str]:
@@ -58,6 +77,10 @@ def keys(model: type[BaseModel] = Params) -> list[str]:
         elif model is not Params:  # presets are none
             found.append(name)
     return found
+
+
+def _read(path: str | Path) -> object:
+    return parse(Path(path).read_text(encoding="utf-8"))
 
 
 def _validate(raw: object, source: str | Path) -> Params:

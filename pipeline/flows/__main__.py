@@ -5,7 +5,7 @@ import os
 import sys
 import time
 
-import yaml
+from pipeline import params
 
 os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")  # a busy machine is no failure
 for name in ("PREFECT_SERVER_ANALYTICS_ENABLED", "PREFECT_CLOUD_ENABLE_ORCHESTRATION_TELEMETRY"):
@@ -79,7 +79,7 @@ def _override(text: str) -> tuple[str, object]:
     key, sign, value = text.partition("=")
     if not sign:
         raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE, as loss.mse_weight=0.5")
-    return key, yaml.safe_load(value)
+    return key, params.parse(value)
 
 
 def _end(state) -> None:

@@ -151,7 +151,7 @@ def read_experiments(path: Path) -> list[Experiment]:
         ValueError: the file cannot be read, or an entry has a wrong name, key or value.
     """
     try:
-        given = yaml.safe_load(path.read_text(encoding="utf-8"))
+        given = parameters.parse(path.read_text(encoding="utf-8"))
         experiments = TypeAdapter(list[Experiment]).validate_python(given)
     except (OSError, yaml.YAMLError) as error:
         raise ValueError(f"{path}: {error}") from None

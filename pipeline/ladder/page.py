@@ -22,7 +22,7 @@ COLUMNS = [
     "loss",
     "perplexity",
 ]
-FORMATS = {"range_ratio": ".2f", "output_mean": "+.4f", "loss": ".2f"}
+FORMATS = {"range_ratio": ".2f", "output_mean": "+.4f", "loss": ".3g"}
 
 
 def write(name: str, title: str, results: Sequence[tuple[Run, Sequence[Result]]]) -> None:

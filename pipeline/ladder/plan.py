@@ -47,7 +47,7 @@ def read(path: Path = Path("fixes.yaml")) -> Plan:
             or two have the same name; the message says which.
     """
     try:
-        plan = TypeAdapter(Plan).validate_python(yaml.safe_load(path.read_text(encoding="utf-8")))
+        plan = TypeAdapter(Plan).validate_python(params.parse(path.read_text(encoding="utf-8")))
     except (OSError, yaml.YAMLError) as error:
         raise ValueError(f"{path}: {error}") from None
     except ValidationError as error:

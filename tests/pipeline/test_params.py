@@ -98,6 +98,13 @@ def test_a_broken_file_is_refused(tmp_path, text, said):
         params.load(path)
 
 
+def test_a_small_number_is_one_as_dvc_writes_it(tmp_path):
+    """`-S train.learning_rate=0.00001` leaves 1e-05 in params.yaml, a string by YAML 1.1."""
+    written = Path("params.yaml").read_text().replace("learning_rate: 0.001\n", "learning_rate: 1e-05\n", 1)
+    (tmp_path / "params.yaml").write_text(written)
+    assert params.load(tmp_path / "params.yaml").train.learning_rate == 1e-5
+
+
 def test_a_missing_file_is_refused(tmp_path):
     with pytest.raises(ParamsError, match="no such file"):
         params.load(tmp_path / "params.yaml")
