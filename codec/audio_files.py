@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 
 BLOCK_SECONDS = 30
-DECODED_BY_FFMPEG = {".m4a", ".mp4", ".aac", ".wma", ".webm", ".amr"}
+BY_SOUNDFILE = {".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".au", ".caf", ".w64"}
+BY_FFMPEG = {".m4a", ".mp4", ".aac", ".wma", ".webm", ".amr"}
+SUFFIXES = BY_SOUNDFILE | BY_FFMPEG
 
 
 class AudioError(ValueError):
@@ -30,7 +32,7 @@ def read(path: Path | str, rate: int) -> np.ndarray:
 
     source = io.BytesIO(sys.stdin.buffer.read()) if str(path) == "-" else Path(path)
     name = "standard input" if str(path) == "-" else str(path)
-    if isinstance(source, Path) and source.suffix.lower() in DECODED_BY_FFMPEG:
+    if isinstance(source, Path) and source.suffix.lower() in BY_FFMPEG:
         source = _through_ffmpeg(source)
     try:
         with soundfile.SoundFile(source) as file:

@@ -4,7 +4,6 @@ import argparse
 import contextlib
 import json
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -26,6 +25,8 @@ Any sample rate and number of channels go in; channels are averaged and resample
   telucodec info talk.tlc --json""",
     "evaluate": """example:
   telucodec evaluate *.flac --snr 30 --json          every file and the mean: kbit/s of the file, SNR, SI-SDR, PESQ-WB, STOI""",
+    "tokenize": """example:
+  telucodec tokenize recordings/ -o tokens/          WebDataset shards and statistics; interrupted, run it again to go on""",
     "bench": """example:
   telucodec bench --seconds 600                      speed against real time on one core""",
 }
@@ -38,8 +39,8 @@ class UsageError(ValueError):
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; the exit code is 0, 1 for bad input, 2 for a bad command line."""
     options = _parser().parse_args(arguments)
-    from codec.codec import ModelError
     from codec.container import ContainerError
+    from codec.models import ModelError
     from codec.waveform.entropy import DamagedPacket
 
     try:
@@ -89,6 +90,15 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("inputs", nargs="+", metavar="INPUT", help="recordings")
     evaluate.add_argument("--json", action="store_true", help="as JSON")
     _targets(evaluate)
+    tokenize = command("tokenize", _tokenize, "a folder of recordings to a dataset of tokens")
+    tokenize.add_argument("folder", type=Path, metavar="FOLDER", help="recordings, at any depth")
+    tokenize.add_argument(
+        "-o", "--output", type=Path, metavar="DIR", required=True, help="new folder, or one to go on with"
+    )
+    tokenize.add_argument("--levels", type=int, default=0, metavar="N", help="codebooks (default: all)")
+    tokenize.add_argument(
+        "--shard-size", type=int, default=1000, metavar="N", help="recordings in a shard (default: 1000)"
+    )
     bench = command("bench", _bench, "speed against real time, on one core")
     bench.add_argument("--seconds", type=float, default=120.0, help="how much audio (default: 120)")
     return parser
@@ -258,31 +268,32 @@ def _evaluate(options: argparse.Namespace) -> None:
         print(f"{row['file'][-40:]:40}" + "".join(f"{row.get(name, float('nan')):9.3f}" for name in shown))
 
 
+def _tokenize(options: argparse.Namespace) -> None:
+    from codec import dataset
+
+    if options.shard_size < 1:
+        raise UsageError(f"--shard-size must be at least 1, got {options.shard_size}")
+    summary = dataset.write(_load(options), options.folder, options.output, options.levels, options.shard_size)
+    rejected = summary.pop("rejected")
+    for name, value in summary.items():
+        print(f"{name:16} {value}")
+    if rejected:
+        shown = "; ".join(one["reason"] for one in rejected[:3])
+        raise UsageError(
+            f"{len(rejected)} recordings are not in the dataset, {options.output}/dataset.json names all: {shown}"
+        )
+
+
 def _bench(options: argparse.Namespace) -> None:
-    import numpy as np
     import torch
 
+    from codec import bench
+
+    if options.seconds < 1:
+        raise UsageError(f"--seconds must be at least 1, got {options.seconds}")
     torch.set_num_threads(1)
-    codec = _load(options)
-    count = round(options.seconds * codec.sample_rate)
-    # Noise that comes and goes like syllables: the time a frame takes depends little on what it holds.
-    random = np.random.default_rng(0)
-    shape = np.abs(np.sin(np.arange(count) * 12 / codec.sample_rate)) * 0.1
-    audio = (np.convolve(random.standard_normal(count), np.ones(12) / 12, "same") * shape).astype(np.float32)
-    for name, target in (("waveform", {"step": 400}), ("waveform", {"snr": 10}), ("tokens", {"tokens": 0})):
-        if name not in codec.ids:
-            continue
-        codec.encode(audio[: codec.sample_rate], **target)  # the first time, what is needed is set up
-        began = time.perf_counter()
-        data = codec.encode(audio, **target)
-        middle = time.perf_counter()
-        codec.decode(data)
-        end = time.perf_counter()
-        asked = " ".join(f"--{option} {value or 'all'}" for option, value in target.items())
-        print(
-            f"{asked:12} {8 * len(data) / options.seconds / 1000:6.2f} kbps   encode {options.seconds / (middle - began):6.1f} "
-            f"x real time   decode {options.seconds / (end - middle):6.1f} x real time"
-        )
+    for line in bench.speed(_load(options), options.seconds):
+        print(line, flush=True)
 
 
 if __name__ == "__main__":

@@ -15,14 +15,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 
 from codec import container, rate
 from codec.container import ContainerError, Header, Mode
+from codec.models import KINDS, Folder, ModelError
 from codec.samples import checked, energy
-from codec.streaming import FrameDecoder, StreamDecoder, StreamEncoder
+from codec.streaming import FrameDecoder, Packet, StreamDecoder, StreamEncoder, packets_of
 from codec.token_packets import TokenPackets
+from codec.tokens.engine import TokenEngine
 from codec.tokens.model import TokenCodec
+from codec.tokens.streaming import TokenStreamDecoder, TokenStreamEncoder, checked_tokens
 from codec.waveform.engine import OnnxEngine
 from codec.waveform.model import LAST_STEP, STEPS_PER_OCTAVE, WaveformCodec
 from codec.waveform.packets import WaveformPackets
@@ -31,15 +33,7 @@ WEIGHTS = Path(__file__).parent / "weights"
 PACKET_SECONDS = 2.0  # a packet decodes by itself; a longer one costs fewer bits and loses more when it is damaged
 LIVE_KEY_SECONDS = 1.0
 SIDE_BY_SIDE = 24  # packets that are coded at once: more is hardly faster and takes more memory
-MOST_LOST_FRAMES = 1 << 18  # more than an hour: what a lenient decoder fills with silence for one file
 SHAPED_FLOOR = 3.0, -7.0  # log2 of the knee over the RMS: at perception 0 and what 1 adds
-
-
-class ModelError(ValueError):
-    """A model is missing, or not the one a file was made with."""
-
-
-KINDS = {"waveform": WaveformCodec, "tokens": TokenCodec}
 
 
 def load(folder: Path | str | None = None, kinds: Iterable[str] = KINDS) -> "Codec":
@@ -56,32 +50,6 @@ def load(folder: Path | str | None = None, kinds: Iterable[str] = KINDS) -> "Cod
     return Codec(Folder(folder, found), ids)
 
 
-class Folder(Mapping):
-    """The models in a folder by kind, each read when it is first asked for: one that is not needed takes no memory."""
-
-    def __init__(self, folder: Path, kinds: list[str]):
-        self._kinds = kinds
-        self._read = functools.cache(lambda kind: _read(KINDS[kind], folder / kind))
-
-    def __getitem__(self, kind: str) -> "WaveformCodec | TokenCodec":
-        if kind not in self._kinds:
-            raise KeyError(kind)
-        return self._read(kind)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._kinds)
-
-    def __len__(self) -> int:
-        return len(self._kinds)
-
-
-def _read(kind: type, folder: Path) -> WaveformCodec | TokenCodec:
-    try:
-        return kind.load(folder)
-    except (OSError, SafetensorError, RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise ModelError(f"{folder} holds no model that can be read: {error}") from error
-
-
 class Codec:
     """Speech to `.tlc` bytes and back. Audio is mono at `sample_rate`, float32 in [-1, 1] or int16."""
 
@@ -89,11 +57,22 @@ class Codec:
         """`engine` runs the context model: OnnxEngine, or TorchEngine to compare with."""
         self._models, self.ids = models, ids
         self._engine = functools.cache(lambda threads: engine(self._model("waveform").context))
+        self._token_engine = functools.cache(lambda threads: TokenEngine(self._model("tokens")))
 
     @property
     def sample_rate(self) -> int:
         """In Hz."""
         return next(iter(self._models.values())).config.sample_rate
+
+    @property
+    def token_rate(self) -> float:
+        """Frames of tokens a second."""
+        return self.sample_rate / self._token_coder(0).hop
+
+    @property
+    def token_count(self) -> int:
+        """Tokens that a codebook tells apart."""
+        return self._token_coder(0).engine.size
 
     def encode(
         self,
@@ -167,7 +146,7 @@ class Codec:
         header, place = container.read_header(data)
         name = "tokens" if header.mode is Mode.TOKENS else "waveform"
         self._check_model(name, header)
-        samples, packets = _packets(header, self._model(name).config.hop, data, place, lenient)
+        samples, packets = packets_of(header, self._model(name).config.hop, data, place, lenient)
         blocks = self._token_blocks if header.mode is Mode.TOKENS else self._waveform_blocks
         for block in blocks(header, packets, lenient) if samples else ():
             yield block[:samples].astype(np.float32)
@@ -189,6 +168,42 @@ class Codec:
         """A decoder for bytes as they come."""
         return StreamDecoder(self)
 
+    def tokenize(self, audio: np.ndarray | torch.Tensor, levels: int = 0) -> torch.Tensor:
+        """Audio [samples] to tokens [levels, frames], int64: what `encode` with `tokens` puts into a file.
+
+        Args:
+            levels: number of codebooks; 0: all.
+
+        Raises:
+            ValueError: audio that is not finite or not one-dimensional, or more codebooks than there are.
+            ModelError: there is no token model.
+        """
+        return torch.from_numpy(np.ascontiguousarray(self._token_coder(levels).codes(checked(np.asarray(audio)))))
+
+    def detokenize(self, tokens: np.ndarray | torch.Tensor, samples: int | None = None) -> np.ndarray:
+        """Tokens [levels, frames], any number of levels, to float32 audio [samples].
+
+        Args:
+            samples: length of the recording; None: all that the frames hold, up to a hop more than was spoken.
+
+        Raises:
+            ValueError: these are no tokens.
+            ModelError: there is no token model.
+        """
+        tokens = np.asarray(tokens)
+        engine = self._token_coder(0).engine
+        checked_tokens(tokens, engine.levels, engine.size)
+        return np.concatenate([np.zeros(0, np.float32), *self._token_coder(len(tokens)).blocks(tokens)])[:samples]
+
+    def token_encoder(self, levels: int = 0) -> TokenStreamEncoder:
+        """`tokenize` for speech as it comes: `push` samples, at the end `finish`."""
+        coder = self._token_coder(levels)
+        return TokenStreamEncoder(coder.engine, coder.levels)
+
+    def token_decoder(self) -> TokenStreamDecoder:
+        """`detokenize` for tokens as they come: `push` tokens."""
+        return TokenStreamDecoder(self._token_coder(0).engine)
+
     def waveform_coder(self, header: Header) -> WaveformPackets:
         """What codes the packets of a waveform file.
 
@@ -200,6 +215,10 @@ class Codec:
 
     def _coder(self, settings: tuple[int, int]) -> WaveformPackets:
         return WaveformPackets(self._model("waveform"), self._engine(torch.get_num_threads()), *settings)
+
+    def _token_coder(self, levels: int) -> TokenPackets:
+        engine = self._token_engine(torch.get_num_threads())
+        return TokenPackets(engine, levels or engine.levels)
 
     def _settings(self, step: int, perception: float, level: float) -> tuple[int, int]:
         if not 0 <= step <= LAST_STEP:
@@ -226,34 +245,33 @@ class Codec:
         return b"".join(parts), encoder.error
 
     def _encode_tokens(self, audio: np.ndarray, levels: int) -> bytes:
-        model = self._model("tokens")
-        coder = TokenPackets(model, levels or model.config.quantizer.levels)
-        size = round(PACKET_SECONDS * model.frame_rate)
+        coder = self._token_coder(levels)
+        size = round(PACKET_SECONDS * self.sample_rate / coder.hop)
         header = Header(Mode.TOKENS, self.ids["tokens"][:4], self.sample_rate, len(audio), size, 1, (coder.levels,))
         codes = coder.codes(audio)
-        packets = [coder.pack(codes[start : start + size]) for start in range(0, len(codes), size)]
+        packets = [coder.pack(codes[:, start : start + size]) for start in range(0, codes.shape[1], size)]
         written = (container.write_packet(number, payload) for number, payload in enumerate(packets))
         return container.write_header(header) + b"".join(written)
 
-    def _waveform_blocks(self, header: Header, packets: "list[Packet]", lenient: bool) -> Iterator[np.ndarray]:
+    def _waveform_blocks(self, header: Header, packets: list[Packet], lenient: bool) -> Iterator[np.ndarray]:
         coder = self.waveform_coder(header)
         decoder = FrameDecoder(coder, header, lenient)
         for start in range(0, len(packets), SIDE_BY_SIDE):
             yield decoder.decode(*zip(*packets[start : start + SIDE_BY_SIDE], strict=True))
 
-    def _token_blocks(self, header: Header, packets: "list[Packet]", lenient: bool) -> Iterator[np.ndarray]:
-        coder = TokenPackets(self._model("tokens"), header.settings[0])
-        silence = coder.codes(np.zeros(coder.hop, np.float32))[:1]
+    def _token_blocks(self, header: Header, packets: list[Packet], lenient: bool) -> Iterator[np.ndarray]:
+        coder = TokenPackets(self._token_engine(torch.get_num_threads()), header.settings[0])
+        silence = coder.codes(np.zeros(coder.hop, np.float32))[:, :1]
         codes = []
         for _, payload, count in packets:
             try:
-                codes.append(np.repeat(silence, count, 0) if payload is None else coder.unpack(payload, count))
+                codes.append(np.repeat(silence, count, 1) if payload is None else coder.unpack(payload, count))
             except ContainerError:
                 if not lenient:
                     raise
-                codes.append(np.repeat(silence, count, 0))
+                codes.append(np.repeat(silence, count, 1))
         if codes:
-            yield from coder.blocks(np.concatenate(codes))
+            yield from coder.blocks(np.concatenate(codes, axis=1))
 
     def _model(self, name: str) -> WaveformCodec | TokenCodec:
         if name not in self._models:
@@ -268,23 +286,3 @@ class Codec:
                 f"the file was made with {name} model {header.model.hex()}, this one is {own.hex()}; give the folder of the "
                 "model it was made with (--model)"
             )
-
-
-Packet = tuple[int, bytes | None, int]  # number, payload (None: lost), frames
-
-
-def _packets(header: Header, hop: int, data: bytes, place: int, lenient: bool) -> tuple[int, list[Packet]]:
-    """The number of samples of a file, and its packets."""
-    size, frames = header.packet_frames, header.frames(hop)
-    found = list(container.read_packets(data, place, header.packets(hop), lenient, MOST_LOST_FRAMES // size))
-    if frames is not None:
-        return header.samples, [(number, payload, min(size, frames - number * size)) for number, payload in found]
-    ended = bool(found) and found[-1][0] == -1
-    if not ended and not lenient:
-        raise ContainerError("the stream has no end mark; lenient decodes what there is")
-    packets = [(number, payload, size) for number, payload in found if number >= 0]
-    most = max(len(packets) * size - 1, 0) * hop
-    samples = container.read_end(found[-1][1]) if ended else most
-    if samples > most:
-        raise ContainerError(f"the stream's end mark tells of {samples} samples, its packets hold at most {most}")
-    return samples, packets

@@ -42,18 +42,36 @@ class MDCT(nn.Module):
 
     def forward(self, audio: Tensor) -> Tensor:
         """Analysis: audio [batch, samples] to coefficients [batch, frames, hop], in float32 whatever autocast does."""
-        with full_float32(audio.device):
-            tail = -audio.shape[1] % self.hop
-            padded = functional.pad(audio.float(), (self.hop, tail + self.hop))
-            blocks = padded.reshape(audio.shape[0], -1, self.hop)
-            return torch.cat([blocks[:, :-1], blocks[:, 1:]], dim=2) @ self.basis.t()
+        padded = functional.pad(audio, (0, -audio.shape[1] % self.hop + self.hop))
+        return self.analyse(self.silence(len(audio)), padded)[0]
 
     def inverse(self, coefficients: Tensor, samples: int) -> Tensor:
         """Synthesis: coefficients [batch, frames, hop] to audio [batch, samples], in float32."""
+        audio, _ = self.synthesise(self.silence(len(coefficients)), coefficients)
+        return audio[:, self.hop : self.hop + samples]
+
+    def silence(self, batch: int) -> Tensor:
+        """What comes before the first sample, for either direction: [batch, hop] zeros."""
+        return self.basis.new_zeros(batch, self.hop)
+
+    def analyse(self, before: Tensor, audio: Tensor) -> tuple[Tensor, Tensor]:
+        """Coefficients [batch, frames, hop] of whole hops of audio [batch, frames * hop], which follow `before` [batch, hop].
+
+        Returns the coefficients and the last hop, which comes before the next ones.
+        """
+        with full_float32(audio.device):
+            blocks = torch.cat([before, audio.float()], dim=1).unflatten(1, (-1, self.hop))
+            return torch.cat([blocks[:, :-1], blocks[:, 1:]], dim=2) @ self.basis.t(), blocks[:, -1]
+
+    def synthesise(self, overlap: Tensor, coefficients: Tensor) -> tuple[Tensor, Tensor]:
+        """Audio [batch, frames * hop] of coefficients [batch, frames, hop], to whose first hop `overlap` [batch, hop] is added.
+
+        It lies one hop before the frames' end. Returns the audio and the overlap with the next frames.
+        """
         with full_float32(coefficients.device):
             windowed = coefficients.float() @ self.basis
-            blocks = windowed[:, :-1, self.hop :] + windowed[:, 1:, : self.hop]
-            return blocks.reshape(coefficients.shape[0], -1)[:, :samples]
+            waiting = torch.cat([overlap[:, None], windowed[..., self.hop :]], dim=1)
+            return (windowed[..., : self.hop] + waiting[:, :-1]).flatten(1), waiting[:, -1]
 
 
 class ExactMDCT:

@@ -12,6 +12,26 @@ from codec.waveform.packets import WaveformPackets
 
 Audio = np.ndarray
 MOST_BYTES, LONGEST = 9, 64  # a coefficient takes no more, escape code and all; beside them there is little
+MOST_LOST_FRAMES = 1 << 18  # more than an hour: what a lenient decoder fills with silence for one file
+
+Packet = tuple[int, bytes | None, int]  # number, payload (None: lost), frames
+
+
+def packets_of(header: Header, hop: int, data: bytes, place: int, lenient: bool) -> tuple[int, list[Packet]]:
+    """The number of samples of a file, and its packets."""
+    size, frames = header.packet_frames, header.frames(hop)
+    found = list(container.read_packets(data, place, header.packets(hop), lenient, MOST_LOST_FRAMES // size))
+    if frames is not None:
+        return header.samples, [(number, payload, min(size, frames - number * size)) for number, payload in found]
+    ended = bool(found) and found[-1][0] == -1
+    if not ended and not lenient:
+        raise ContainerError("the stream has no end mark; lenient decodes what there is")
+    packets = [(number, payload, size) for number, payload in found if number >= 0]
+    most = max(len(packets) * size - 1, 0) * hop
+    samples = container.read_end(found[-1][1]) if ended else most
+    if samples > most:
+        raise ContainerError(f"the stream's end mark tells of {samples} samples, its packets hold at most {most}")
+    return samples, packets
 
 
 class StreamEncoder:

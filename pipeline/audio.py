@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-BY_SOUNDFILE = {".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".au", ".caf", ".w64"}
-BY_FFMPEG = {".m4a", ".mp4", ".aac", ".webm", ".wma"}
-SUFFIXES = BY_SOUNDFILE | BY_FFMPEG
+from codec.audio_files import BY_FFMPEG
+
 PIECE = 1 << 22  # frames
 
 

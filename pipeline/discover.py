@@ -19,8 +19,9 @@ import numpy as np
 import soundfile
 from tqdm import tqdm
 
+from codec.audio_files import SUFFIXES
 from pipeline import files, stage
-from pipeline.audio import SUFFIXES, AudioError, read
+from pipeline.audio import AudioError, read
 from pipeline.sections import Data, Params
 from pipeline.stage import StageError
 from pipeline.workers import workers

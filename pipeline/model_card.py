@@ -27,17 +27,18 @@ Before training, from principal components and k-means alone: {start:.2f} dB SNR
 codebooks; after {epochs} epochs {end:.2f} dB.
 
 ## Use
-`encoder.onnx` maps audio `[batch, samples]`, float32 in [-1, 1] and a multiple of {hop} samples long, to codes
-`[batch, {levels}, samples / {hop} + 1]`; `decoder.onnx` maps codes back. In Python, with this repository installed:
-
 ```python
-from pathlib import Path
-from codec.tokens.model import TokenCodec
+from codec.codec import load
 
-codec = TokenCodec.load(Path("export/tokens"))
-codes = codec.encode(audio)                    # audio: float32 tensor [batch, samples] at {rate} Hz
-output = codec.decode(codes, audio.shape[1])
+telu = load("export")
+tokens = telu.tokenize(audio)                  # audio: float32 [samples] at {rate} Hz; tokens: int64 [{levels}, frames]
+output = telu.detokenize(tokens, len(audio))
+encoder, decoder = telu.token_encoder(), telu.token_decoder()   # the same as it comes: push samples, push tokens
 ```
+
+`encoder.onnx` and `decoder.onnx` need nothing but ONNX Runtime and go on from call to call, one frame or many at a time: `audio`
+`[batch, frames * {hop}]` gives `codes_N` `[batch, frames, N]` with N codebooks, `codes` gives `audio`, a hop behind. What they
+remember comes out as `next_NAME` and goes in as `NAME`, zeros at a recording's start; at its end, pad it by one hop.
 
 ## Limits
 Trained for waveform fidelity on the speech above; other languages, noise and music are untested. The decoder returns what

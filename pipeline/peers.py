@@ -24,8 +24,9 @@ import soxr
 from scipy.signal import correlate, correlation_lags
 from tqdm import tqdm
 
+from codec.audio_files import SUFFIXES
 from codec.metrics import SAMPLE_RATE, measure
-from pipeline.audio import SUFFIXES, AudioError, read
+from pipeline.audio import AudioError, read
 from pipeline.workers import workers
 
 LONGEST_DELAY = SAMPLE_RATE // 20  # samples; codecs leave theirs in the output, up to 40 ms

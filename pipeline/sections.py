@@ -68,7 +68,7 @@ class Model(Section):
     channels: Count
     encoder_layers: int = Field(ge=0)
     decoder_layers: int = Field(ge=0)
-    kernel: Count
+    kernel: int = Field(ge=2)
     init: Literal["pca", "random"]
     output_activation: Literal["none", "tanh"]
 

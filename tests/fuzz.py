@@ -21,8 +21,8 @@ import torch
 
 import codec
 from codec import container
-from codec.codec import ModelError
 from codec.container import ContainerError
+from codec.models import ModelError
 from codec.waveform.entropy import DamagedPacket
 from tests.codec.conftest import save_models
 from tests.conftest import speech

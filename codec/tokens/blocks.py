@@ -20,10 +20,12 @@ class CausalConvNeXt(nn.Module):
         self.scale = nn.Parameter(torch.full((channels,), 0.1))
         self.history = kernel - 1
 
-    def forward(self, x: Tensor) -> Tensor:
-        past = functional.pad(x.transpose(1, 2), (self.history, 0))
-        mixed = self.depthwise(past).transpose(1, 2)
-        return x + self.scale * self.reduce(functional.gelu(self.expand(self.norm(mixed))))
+    def forward(self, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
+        """The output for frames x, and what to pass as `past` [batch, kernel - 1, channels] with the frames that follow."""
+        seen = torch.cat([past, x], dim=1)
+        mixed = self.depthwise(seen.transpose(1, 2)).transpose(1, 2)
+        out = x + self.scale * self.reduce(functional.gelu(self.expand(self.norm(mixed))))
+        return out, seen[:, x.shape[1] :]
 
 
 class CausalStack(nn.Sequential):
@@ -35,3 +37,17 @@ class CausalStack(nn.Sequential):
             nn.init.zeros_(last.weight)
             nn.init.zeros_(last.bias)
         super().__init__(nn.Linear(inputs, channels), *(CausalConvNeXt(channels, kernel) for _ in range(layers)), last)
+
+    def start(self, batch: int) -> list[Tensor]:
+        """What the blocks remember before the first frame: nothing."""
+        _, *blocks, last = self
+        return [last.weight.new_zeros(batch, block.history, last.in_features) for block in blocks]
+
+    def forward(self, x: Tensor, past: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """Frames [batch, frames, inputs] to [batch, frames, outputs], and what the blocks remember of them."""
+        first, *blocks, last = self
+        x, following = first(x), []
+        for block, remembered in zip(blocks, past, strict=True):
+            x, remembered = block(x, remembered)
+            following.append(remembered)
+        return last(x), following

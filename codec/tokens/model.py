@@ -40,6 +40,13 @@ class TokenOutput(NamedTuple):
     vq_loss: Tensor  # scalar
 
 
+class State(NamedTuple):
+    """What an encoder or a decoder remembers between two calls."""
+
+    overlap: Tensor  # [batch, hop]: samples ahead of the next ones, or what the last frame adds to them
+    past: list[Tensor]  # [batch, kernel - 1, channels] of each block
+
+
 class TokenCodec(nn.Module):
     """Fixed-rate codec: every frame of `hop` samples becomes `levels` codes of `log2(size)` bits.
 
@@ -111,13 +118,23 @@ class TokenCodec(nn.Module):
 
     def latents(self, audio: Tensor) -> Tensor:
         """Audio [batch, samples] to unquantised latents [batch, frames, latent]."""
-        coefficients = self.mdct(audio) / self.level
-        return self.analysis(coefficients) + self.encoder(coefficients)
+        return self._analysed(self.mdct(audio), self.encoder.start(len(audio)))[0]
 
     def synthesize(self, latents: Tensor, samples: int) -> Tensor:
         """Quantised latents [batch, frames, latent] to audio [batch, samples]."""
-        coefficients = self.synthesis(latents) + self.decoder(latents)
-        audio = self.mdct.inverse(coefficients.float() * self.level, samples)
+        coefficients, _ = self._synthesised(latents, self.decoder.start(len(latents)))
+        return self._activated(self.mdct.inverse(coefficients, samples))
+
+    def _analysed(self, coefficients: Tensor, past: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        coefficients = coefficients / self.level
+        encoded, past = self.encoder(coefficients, past)
+        return self.analysis(coefficients) + encoded, past
+
+    def _synthesised(self, latents: Tensor, past: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        decoded, past = self.decoder(latents, past)
+        return (self.synthesis(latents) + decoded).float() * self.level, past
+
+    def _activated(self, audio: Tensor) -> Tensor:
         return audio.tanh() if self.config.output_activation == "tanh" else audio
 
     def forward(self, audio: Tensor, levels_used: Tensor | None = None) -> TokenOutput:
@@ -139,3 +156,31 @@ class TokenCodec(nn.Module):
     def decode(self, codes: Tensor, samples: int) -> Tensor:
         """Codes [batch, levels, frames] of any number of levels to audio [batch, samples]."""
         return self.synthesize(self.quantizer.decode(codes), samples)
+
+    def encoder_start(self, batch: int = 1) -> State:
+        """What `encode_next` is given with the first samples of recordings."""
+        return State(self.mdct.silence(batch), self.encoder.start(batch))
+
+    @torch.no_grad()
+    def encode_next(self, audio: Tensor, state: State, levels: int | None = None) -> tuple[Tensor, State]:
+        """Audio as it comes [batch, frames * hop] to codes [batch, levels, frames] and the state for what follows.
+
+        A recording's end must be padded: to a whole hop, and by one hop more for the last frame.
+        """
+        coefficients, before = self.mdct.analyse(state.overlap, audio)
+        latents, past = self._analysed(coefficients, state.past)
+        return self.quantizer.encode(latents, levels), State(before, past)
+
+    def decoder_start(self, batch: int = 1) -> State:
+        """What `decode_next` is given with the first codes of recordings."""
+        return State(self.mdct.silence(batch), self.decoder.start(batch))
+
+    @torch.no_grad()
+    def decode_next(self, codes: Tensor, state: State) -> tuple[Tensor, State]:
+        """Codes as they come [batch, levels, frames] to audio [batch, frames * hop] and the state for what follows.
+
+        The audio is a hop behind: the first hop of a recording lies before its start.
+        """
+        coefficients, past = self._synthesised(self.quantizer.decode(codes), state.past)
+        audio, overlap = self.mdct.synthesise(state.overlap, coefficients)
+        return self._activated(audio), State(overlap, past)

@@ -3,9 +3,9 @@
 from abc import ABC, abstractmethod
 
 import numpy as np
-import onnxruntime
 import torch
 
+from codec.onnx_graph import session
 from codec.waveform import entropy
 from codec.waveform.context import AGE_LIMIT, KNOWN, LARGEST, RECENT, ContextModel
 from codec.waveform.exact import ACTIVATION_BITS
@@ -37,14 +37,8 @@ class OnnxEngine:
     """The context model in ONNX Runtime, with as many threads as PyTorch has now."""
 
     def __init__(self, context: ContextModel):
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()
-        options.enable_mem_pattern = False  # no slower, and less memory
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # leaves the other cores to others
         graphs = [trunk_graph(context), *(head_graph(context, number) for number in (1, 2))]
-        self.sessions = [
-            onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"]) for graph in graphs
-        ]
+        self.sessions = [session(graph) for graph in graphs]
         self.config = context.config
         self.magnitude = (context.magnitude * UNIT).numpy()
 

@@ -6,13 +6,12 @@ folded into its weights, so that between layers there is only rounding and clipp
 """
 
 import numpy as np
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto
 
+from codec.onnx_graph import Graph
 from codec.waveform import entropy
 from codec.waveform.context import CONDITIONS, RECENT, RESIDUAL_BITS, RESIDUAL_LIMIT, ContextModel, Head
 from codec.waveform.exact import ACTIVATION_BITS, ACTIVATION_LIMIT
-
-OPSET = 17
 
 
 def trunk_graph(context: ContextModel) -> bytes:
@@ -22,20 +21,20 @@ def trunk_graph(context: ContextModel) -> bytes:
     each block B: its input so many dilations ago as T says. Outputs: `now_B`, those inputs for this frame; kind_0 [batch,
     bins of the first pass]; described_1 and described_2 [batch, bins of the pass * features] for the other graphs.
     """
-    config, graph = context.config, _Graph()
-    recent = graph.input("recent", RECENT * config.bins)
-    told = graph.input("told", CONDITIONS + 1)
+    config, graph = context.config, _ExactGraph()
+    recent = graph.input("recent", "batch", RECENT * config.bins)
+    told = graph.input("told", "batch", CONDITIONS + 1)
     x = graph.linear(graph.node("Concat", recent, told, axis=1), context.enter, RESIDUAL_BITS)
     x = graph.rounded(x, -RESIDUAL_LIMIT, RESIDUAL_LIMIT)
     to_activation = graph.number(2.0 ** (ACTIVATION_BITS - RESIDUAL_BITS))
     for number, block in enumerate(context.blocks):
         now = graph.rounded(graph.node("Mul", x, to_activation), -ACTIVATION_LIMIT, ACTIVATION_LIMIT)
-        graph.output(now, f"now_{number}", config.channels)
+        graph.output(now, f"now_{number}", "batch", config.channels)
         weight, bias = graph.scaled(block.delays, ACTIVATION_BITS)
         mixed = graph.constant(bias)
         for tap in range(config.taps):
             lag = config.taps - 1 - tap
-            seen = graph.input(f"past_{number}_{lag}", config.channels) if lag else now
+            seen = graph.input(f"past_{number}_{lag}", "batch", config.channels) if lag else now
             mixed = graph.node("Add", mixed, graph.node("Mul", seen, graph.constant(weight[:, tap])))
         mixed = graph.rounded(mixed, -ACTIVATION_LIMIT, ACTIVATION_LIMIT)
         wide = graph.rounded(graph.linear(mixed, block.expand, ACTIVATION_BITS), 0, ACTIVATION_LIMIT)
@@ -44,27 +43,27 @@ def trunk_graph(context: ContextModel) -> bytes:
     x = graph.rounded(graph.node("Mul", x, to_activation), 0, ACTIVATION_LIMIT)
     x = graph.rounded(graph.linear(x, context.leave, ACTIVATION_BITS), -ACTIVATION_LIMIT, ACTIVATION_LIMIT)
     sizes = [count * config.features for count in context.pass_sizes]
-    parts = graph.nodes("Split", x, graph.constant(np.array(sizes)), count=len(sizes), axis=1)
+    parts = graph.nodes("Split", x, graph.integers(*sizes), count=len(sizes), axis=1)
     for number in range(1, len(sizes)):
-        graph.output(parts[number], f"described_{number}", sizes[number])
+        graph.output(parts[number], f"described_{number}", "batch", sizes[number])
     kind = _head(graph, context.heads[0], parts[0], recent, None, context.pass_sizes[0], config)
-    graph.output(kind, "kind_0", context.pass_sizes[0], TensorProto.INT32)
-    return graph.finish()
+    graph.output(kind, "kind_0", "batch", context.pass_sizes[0], kind=TensorProto.INT32)
+    return graph.finish("context")
 
 
 def head_graph(context: ContextModel, number: int) -> bytes:
     """Pass `number` > 0: described [batch, bins of the pass * features], recent as before, known [batch, bins of earlier
     passes] to kind [batch, bins of the pass]."""
-    config, graph, count = context.config, _Graph(), context.pass_sizes[number]
-    described = graph.input("described", count * config.features)
-    recent = graph.input("recent", RECENT * config.bins)
-    known = graph.input("known", sum(context.pass_sizes[:number]))
+    config, graph, count = context.config, _ExactGraph(), context.pass_sizes[number]
+    described = graph.input("described", "batch", count * config.features)
+    recent = graph.input("recent", "batch", RECENT * config.bins)
+    known = graph.input("known", "batch", sum(context.pass_sizes[:number]))
     kind = _head(graph, context.heads[number], described, recent, known, count, config)
-    graph.output(kind, "kind", count, TensorProto.INT32)
-    return graph.finish()
+    graph.output(kind, "kind", "batch", count, kind=TensorProto.INT32)
+    return graph.finish("context")
 
 
-def _head(graph: "_Graph", head: Head, described: str, recent: str, known: str | None, count: int, config) -> str:
+def _head(graph: "_ExactGraph", head: Head, described: str, recent: str, known: str | None, count: int, config) -> str:
     _, bias = graph.scaled(head.described, ACTIVATION_BITS)
     local = graph.convolution(graph.reshaped(recent, 0, RECENT, config.bins), head.recent, bias)
     if known is not None:
@@ -86,41 +85,14 @@ def _head(graph: "_Graph", head: Head, described: str, recent: str, known: str |
     return graph.reshaped(graph.node("Cast", kind, to=TensorProto.INT32), -1, count)
 
 
-class _Graph:
-    """A graph in the making: each method adds nodes and returns the name of what they compute."""
-
-    def __init__(self):
-        self._nodes, self._inputs, self._outputs, self._constants = [], [], [], []
-
-    def input(self, name: str, width: int) -> str:
-        self._inputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", width]))
-        return name
-
-    def output(self, value: str, name: str, width: int, kind: int = TensorProto.FLOAT) -> None:
-        self._nodes.append(helper.make_node("Identity", [value], [name]))
-        self._outputs.append(helper.make_tensor_value_info(name, kind, ["batch", width]))
-
-    def constant(self, value: np.ndarray) -> str:
-        name = f"constant_{len(self._constants)}"
-        self._constants.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
-        return name
-
-    def nodes(self, operator: str, *inputs: str, count: int, **attributes) -> list[str]:
-        outputs = [f"value_{len(self._nodes)}_{place}" for place in range(count)]
-        self._nodes.append(helper.make_node(operator, inputs, outputs, **attributes))
-        return outputs
-
-    def node(self, operator: str, *inputs: str, **attributes) -> str:
-        return self.nodes(operator, *inputs, count=1, **attributes)[0]
+class _ExactGraph(Graph):
+    """With the layers of `codec.waveform.exact`."""
 
     def scaled(self, layer, bits: int) -> tuple[np.ndarray, np.ndarray]:
         """A layer's weight and bias such that integers in give integers (and what rounding takes) in units of 2^-bits."""
         weight, bias = (part.numpy().astype(np.float32) for part in layer.integers())
         factor = np.float32(2.0 ** (bits - layer.bias_bits))
         return weight * factor, bias * factor
-
-    def number(self, value: float) -> str:
-        return self.constant(np.float32(value))
 
     def linear(self, x: str, layer, bits: int, added: str | None = None) -> str:
         """A layer's products, with its bias or, instead, with what is to be `added`."""
@@ -139,11 +111,3 @@ class _Graph:
 
     def rounded(self, x: str, low: int, high: int) -> str:
         return self.node("Clip", self.node("Round", x), self.number(low), self.number(high))
-
-    def reshaped(self, x: str, *shape: int) -> str:
-        return self.node("Reshape", x, self.constant(np.array(shape)))
-
-    def finish(self) -> bytes:
-        graph = helper.make_graph(self._nodes, "context", self._inputs, self._outputs, self._constants)
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=9)
-        return model.SerializeToString()

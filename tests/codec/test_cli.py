@@ -178,10 +178,10 @@ def test_evaluate_measures_the_file(folder, run):
     assert {"si_sdr", "pesq_wb", "stoi"} <= set(report["mean"])
 
 
-def test_bench_shows_both_modes(run):
+def test_bench_shows_both_modes_and_streaming(run):
     code, shown, _ = run("bench", "--seconds", 2)
     assert code == 0
-    assert [line.split()[0] for line in shown.splitlines()] == ["--step", "--snr", "--tokens"]
+    assert [line.split()[0] for line in shown.splitlines()] == ["--step", "--snr", "--tokens", "tokens,"]
 
 
 @pytest.fixture

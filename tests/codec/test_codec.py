@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 import codec
 from codec import container
-from codec.codec import ModelError
 from codec.container import ContainerError, Header, Mode
+from codec.models import ModelError
 from codec.waveform.entropy import DamagedPacket
 from tests.codec.conftest import save_models
 
@@ -276,3 +276,23 @@ def test_folder_with_one_model_does_what_it_can(tmp_path, audio):
     assert telu.decode(telu.encode(audio, tokens=1)).shape == audio.shape
     with pytest.raises(ModelError, match="waveform"):
         telu.encode(audio, snr=20)
+
+
+def test_tokens_are_those_of_a_file(telu, audio):
+    tokens = telu.tokenize(audio, levels=2)
+    assert tokens.dtype == torch.int64 and tokens.shape == (2, -(-len(audio) // 160) + 1)
+    output = telu.detokenize(tokens, samples=len(audio))
+    assert output.dtype == np.float32
+    assert np.array_equal(output, telu.decode(telu.encode(audio, tokens=2)))
+
+
+def test_tokens_of_tensors_and_of_int16(telu, audio):
+    whole = (audio * 32767).astype(np.int16)
+    assert torch.equal(telu.tokenize(torch.from_numpy(audio)), telu.tokenize(audio))
+    assert torch.equal(telu.tokenize(whole), telu.tokenize(whole / np.float32(32768)))
+    assert np.array_equal(telu.detokenize(telu.tokenize(audio)), telu.detokenize(telu.tokenize(audio).numpy()))
+
+
+def test_more_codebooks_than_there_are_cannot_be_asked_for(telu, audio):
+    with pytest.raises(ValueError, match="5 codebooks asked for; this model has 1 to 4"):
+        telu.tokenize(audio, levels=5)

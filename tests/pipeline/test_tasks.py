@@ -15,4 +15,5 @@ def test_dvc_knows_every_parameter_that_a_training_reads(name):
 
 
 def below(sections):
-    return {key for key in params.keys() if any(key.startswith(f"{section}.") for section in sections)}
+    every = params.keys()
+    return {key for key in every if any(key.startswith(f"{section}.") for section in sections)}

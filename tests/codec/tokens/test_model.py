@@ -25,7 +25,7 @@ def codec(audio):
 
 
 def snr(audio, output):
-    return float(10 * torch.log10(audio.square().sum() / (audio - output).square().sum()))
+    return float(10 * torch.log10(audio.square().sum() / (audio - output).detach().square().sum()))
 
 
 def test_snr_is_positive_and_grows_with_the_rate_before_any_training(codec, audio):

@@ -1,0 +1,142 @@
+"""The token codec as two ONNX graphs that go on from frame to frame: what a frame needs of those before it goes in and comes out.
+
+A whole recording at once and one frame at a time are the same computation, and with ONNX Runtime the same numbers to the bit:
+each row of a product is summed by itself, however many there are.
+"""
+
+import math
+
+import numpy as np
+import torch
+from onnx import TensorProto
+from torch import Tensor, nn
+
+from codec.onnx_graph import Graph
+from codec.tokens.blocks import CausalStack
+from codec.tokens.model import TokenCodec
+
+END = np.iinfo(np.int64).max
+
+
+def encoder_graph(codec: TokenCodec) -> bytes:
+    """Audio to codes.
+
+    Inputs: audio [batch, frames * hop], in which each hop completes a frame; overlap [batch, hop], the hop ahead of it; past_B
+    [batch, kernel - 1, channels], what block B remembers; at a recording's start these are zeros. Outputs: codes_N [batch,
+    frames, N] with N codebooks, for every N; next_overlap and next_past_B for the next call.
+    """
+    graph, hop = _TokenGraph(), codec.config.hop
+    samples = graph.input("audio", "batch", "samples")
+    overlap = graph.input("overlap", "batch", hop)
+    hops = graph.reshaped(graph.node("Concat", overlap, samples, axis=1), 0, -1, hop)
+    earlier, later = graph.cut(hops, 0, -1), graph.cut(hops, 1, END)
+    windows = graph.node("Concat", earlier, later, axis=2)
+    coefficients = graph.node("MatMul", windows, graph.constant(_array(codec.mdct.basis.t() / codec.level)))
+    graph.output(graph.reshaped(graph.cut(hops, -1, END), 0, hop), "next_overlap", "batch", hop)
+    encoded = graph.stack(codec.encoder, coefficients)
+    latents = graph.node("Add", graph.linear(codec.analysis, coefficients), encoded)
+    for levels, codes in enumerate(_search(graph, codec, latents), 1):
+        graph.output(codes, f"codes_{levels}", "batch", "frames", levels, kind=TensorProto.INT64)
+    return graph.finish("encoder")
+
+
+def decoder_graph(codec: TokenCodec) -> bytes:
+    """Codes to audio.
+
+    Inputs: codes [batch, frames, levels] with any number of levels; overlap [batch, hop], what the frame before adds to the next;
+    past_B as in the encoder. Outputs: audio [batch, frames * hop], a hop behind the frames: the first hop of a recording lies
+    before its start; next_overlap and next_past_B for the next call.
+    """
+    graph, config = _TokenGraph(), codec.config
+    codes = graph.input("codes", "batch", "frames", "levels", kind=TensorProto.INT64)
+    overlap = graph.input("overlap", "batch", config.hop)
+    table = graph.constant(_array(codec.quantizer.codebooks.flatten(0, 1)))
+    levels = graph.node("Squeeze", graph.node("Shape", codes, start=2, end=3))
+    zero, one = (graph.constant(np.array(value, np.int64)) for value in (0, 1))
+    starts = graph.node("Mul", graph.node("Range", zero, levels, one), graph.integers(config.quantizer.size))
+    codewords = graph.node("Gather", table, graph.node("Add", codes, starts), axis=0)
+    latents = graph.node("ReduceSum", codewords, graph.integers(2), keepdims=0)
+    coefficients = graph.node("Add", graph.linear(codec.synthesis, latents), graph.stack(codec.decoder, latents))
+    windowed = graph.node("MatMul", coefficients, graph.constant(_array(codec.mdct.basis * codec.level)))
+    first, second = graph.nodes("Split", windowed, graph.integers(config.hop, config.hop), count=2, axis=2)
+    waiting = graph.node("Concat", graph.reshaped(overlap, 0, 1, config.hop), second, axis=1)
+    audio = graph.reshaped(graph.node("Add", first, graph.cut(waiting, 0, -1)), 0, -1)
+    if config.output_activation == "tanh":
+        audio = graph.node("Tanh", audio)
+    graph.output(audio, "audio", "batch", "samples")
+    graph.output(graph.reshaped(graph.cut(waiting, -1, END), 0, config.hop), "next_overlap", "batch", config.hop)
+    return graph.finish("decoder")
+
+
+def _search(graph: "_TokenGraph", codec: TokenCodec, latents: str) -> list[str]:
+    """The beam search of `codec.tokens.quantizer`: codes [batch, frames, levels] for 1, 2, ... levels."""
+    settings, width = codec.config.quantizer, codec.config.latent
+    residuals = graph.reshaped(latents, 0, -1, 1, width)
+    history, found, beam = None, [], 1
+    for codebook in codec.quantizer.codebooks:
+        # |r - c|^2 in one product: (r, |r|^2, 1) by (-2c, 1, |c|^2).
+        squares = graph.node("ReduceSumSquare", residuals, axes=[3], keepdims=1)
+        lengthened = graph.node("Concat", residuals, squares, axis=3)
+        lengthened = graph.node("Pad", lengthened, graph.integers(0, 0, 0, 0, 0, 0, 0, 1), graph.number(1.0))
+        against = [-2 * codebook, torch.ones(settings.size, 1), codebook.square().sum(1, keepdim=True)]
+        errors = graph.node("MatMul", lengthened, graph.constant(_array(torch.cat(against, 1).t())))
+        errors = graph.reshaped(errors, 0, 0, beam * settings.size)
+        beam = min(settings.beam, beam * settings.size)
+        _, best = graph.nodes("TopK", errors, graph.integers(beam), count=2, axis=2, largest=0, sorted=1)
+        parent = graph.node("Div", best, graph.integers(settings.size))
+        index = graph.node("Sub", best, graph.node("Mul", parent, graph.integers(settings.size)))
+        residuals = graph.node(
+            "Sub",
+            graph.node("GatherND", residuals, graph.reshaped(parent, 0, 0, beam, 1), batch_dims=2),
+            graph.node("Gather", graph.constant(_array(codebook)), index, axis=0),
+        )
+        index = graph.reshaped(index, 0, 0, beam, 1)
+        if history is not None:
+            history = graph.node("GatherND", history, graph.reshaped(parent, 0, 0, beam, 1), batch_dims=2)
+            index = graph.node("Concat", history, index, axis=3)
+        history = index
+        found.append(graph.reshaped(graph.cut(history, 0, 1, axis=2), 0, 0, len(found) + 1))
+    return found
+
+
+class _TokenGraph(Graph):
+    """With the layers of the token codec, on [batch, frames, channels]."""
+
+    def linear(self, layer: nn.Linear, x: str) -> str:
+        product = self.node("MatMul", x, self.constant(_array(layer.weight.t())))
+        return product if layer.bias is None else self.node("Add", product, self.constant(_array(layer.bias)))
+
+    def cut(self, x: str, start: int, end: int, axis: int = 1) -> str:
+        return self.node("Slice", x, self.integers(start), self.integers(end), self.integers(axis))
+
+    def stack(self, stack: CausalStack, x: str) -> str:
+        """Its output; what its blocks remember goes in and comes out of the graph."""
+        first, *blocks, last = stack
+        x = self.linear(first, x)
+        for number, block in enumerate(blocks):
+            channels = len(block.scale)
+            past = self.input(f"past_{number}", "batch", block.history, channels)
+            seen = self.node("Concat", past, x, axis=1)
+            self.output(self.cut(seen, -block.history, END), f"next_past_{number}", "batch", block.history, channels)
+            mixed = self.constant(_array(block.depthwise.bias))
+            for tap in range(block.history + 1):
+                end = tap - block.history
+                shifted = self.cut(seen, tap, end if end < 0 else END)
+                weight = self.constant(_array(block.depthwise.weight[:, 0, tap]))
+                mixed = self.node("Add", mixed, self.node("Mul", shifted, weight))
+            scale, shift = (self.constant(_array(part)) for part in (block.norm.weight, block.norm.bias))
+            mixed = self.node("LayerNormalization", mixed, scale, shift, axis=-1, epsilon=block.norm.eps)
+            wide = self._gelu(self.linear(block.expand, mixed))
+            x = self.node(
+                "Add", x, self.node("Mul", self.linear(block.reduce, wide), self.constant(_array(block.scale)))
+            )
+        return self.linear(last, x)
+
+    def _gelu(self, x: str) -> str:
+        half = self.node("Mul", x, self.number(0.5))
+        error = self.node("Erf", self.node("Mul", x, self.number(1 / math.sqrt(2))))
+        return self.node("Mul", half, self.node("Add", error, self.number(1.0)))
+
+
+def _array(value: Tensor) -> np.ndarray:
+    return value.detach().cpu().numpy().astype(np.float32)
