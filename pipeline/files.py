@@ -13,6 +13,7 @@ from codec import audio_files
 
 MANIFEST = Path("data/manifest.jsonl")
 REJECTED = Path("data/rejected.md")
+DATA_CARD = Path("data/card.md")
 SHARDS = Path("data/shards")
 MODELS = Path("data/models")
 EVALUATION = Path("data/evaluation")

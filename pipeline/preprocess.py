@@ -19,7 +19,7 @@ import numpy as np
 import soxr
 from tqdm import tqdm
 
-from pipeline import files, stage
+from pipeline import data_card, files, stage
 from pipeline.audio import AudioError, read
 from pipeline.cluster import executor
 from pipeline.sections import Cluster, Params, Preprocess
@@ -65,6 +65,7 @@ def main(params: Params) -> None:
             ) from None
     summary = {split: _summary(files.SHARDS / split, params.preprocess.sample_rate) for split in SPLITS}
     files.write_json(files.METRICS / "preprocess.json", summary)
+    files.write_text(files.DATA_CARD, data_card.render(params, summary))
     for split, counts in summary.items():
         print(f"{split}: {counts['clips']} clips, {counts['minutes']:.1f} minutes, {counts['speakers']} speakers")
 
