@@ -21,8 +21,8 @@ By {split_by}, never by clip{evaluation}.
 {splits}
 
 ## What was done to them
-Channels averaged, resampled to {rate} Hz, levels by `preprocess.normalize={normalize}`, cut into clips of at most {clip:g} s, 16 bit.
-Nothing was denoised, trimmed or equalised.
+Channels averaged, resampled to {rate} Hz, levels by `preprocess.normalize={normalize}`, cut into clips of at most {clip:g} s, 16
+bit. Nothing was denoised, trimmed or equalised.
 
 ## Not known here
 The languages, the licence, and whether the speakers agreed: whoever publishes the recordings or what was trained on them answers
