@@ -71,8 +71,8 @@ def page(judged: dict[str, dict[str, dict]], bound: dict[str, list[dict[str, flo
         for measure, gate in gates.items():
             title, unit, way = MEASURES[measure]
             verdict = "met" if gate["met"] else "**missed**"
-            reached = f"{gate['value']:.2f} {unit}".rstrip()
-            lines.append(f"| {name}: {title} | {way} {gate['wanted']:g} {unit} | {reached} | {verdict} |")
+            hoped, reached = f"{way} {gate['wanted']:g} {unit}".rstrip(), f"{gate['value']:.2f} {unit}".rstrip()
+            lines.append(f"| {name}: {title} | {hoped} | {reached} | {verdict} |")
             if measure == "snr" and not gate["met"]:
                 missed.add(gate["wanted"])
     lines += [

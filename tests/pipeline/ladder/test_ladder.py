@@ -6,6 +6,8 @@ import sys
 import pytest
 import yaml
 
+from pipeline.ladder import runs
+from pipeline.ladder.plan import Run
 from tests.pipeline.test_repro import Repository
 
 LADDER = {
@@ -52,6 +54,7 @@ def test_tables_and_pictures_are_written(climbed):
     table = json.loads((climbed.folder / "docs/figures/fixes.json").read_text())
     assert [row[0] for row in table["rows"]] == ["00 everything-faulty", "01 ema"]
     assert all(" ± " in row[4] and float(row[4].split()[0]) > 0 for row in table["rows"])
+    assert table["rows"][0][4] != table["rows"][1][4]  # the fix was trained with, not merely recorded
     for name in ("fixes", "without"):
         assert (climbed.folder / f"docs/images/{name}.png").read_bytes().startswith(b"\x89PNG")
     assert table["rows"][1][1] in (climbed.folder / "docs/fixes.md").read_text()
@@ -77,3 +80,13 @@ def test_what_is_finished_is_not_run_again(climbed):
     assert {line for line in before if missing not in line} == {line for line in after if missing not in line}
     assert any(missing in line for line in after)
     assert (climbed.folder / "docs/figures/fixes.json").read_bytes() == table
+
+
+def test_a_training_that_gives_up_is_a_finding_and_any_other_failure_an_error(climbed, monkeypatch):
+    monkeypatch.chdir(climbed.folder)
+    for name, value in climbed.environment.items():
+        monkeypatch.setenv(name, value)
+    result = runs.perform(Run("collapsed", "", {}, {"train.epochs": 1, "train.min_perplexity": 0.99}), 0)
+    assert result.failure.startswith("codebooks collapsed") and not result.history
+    with pytest.raises(RuntimeError, match=r"wrong-s0: (.|\n)*train\.batch: Input should be greater"):
+        runs.perform(Run("wrong", "", {}, {"train.batch": 0}), 0)
