@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from pipeline import tables
+from pipeline import params, tables
 from pipeline.ladder import page, plan, reasons, runs
 
 
@@ -33,7 +33,8 @@ def main() -> None:
         sys.exit("interrupted; the same command goes on from what is finished")
     page.write("fixes", "One fix more each", climbed)
     page.write("without", "All fixes but one", taken_away)
-    reasons.write()
+    training = params.load_with(chosen.train).train
+    reasons.write(training.epochs * training.steps_per_epoch)
     tables.renew(page.PAGE)
 
 

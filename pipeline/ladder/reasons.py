@@ -20,10 +20,10 @@ PIECES = 192
 CODEWORDS = 256  # in each codebook, where there is speech enough to start them
 
 
-def write() -> None:
-    """Write docs/figures/reasons.json."""
+def write(steps: int) -> None:
+    """Write docs/figures/reasons.json, for rungs that train for so many steps."""
     torch.manual_seed(0)
-    rows = [list(row) for row in measured(speech())]
+    rows = [list(row) for row in measured(speech(), steps)]
     columns = ["parameter", "what was measured", "faulty", "fixed"]
     files.write_json(Path("docs/figures/reasons.json"), {"columns": columns, "rows": rows})
 
@@ -36,7 +36,7 @@ def speech() -> Tensor:
     return torch.stack(pieces[:PIECES])
 
 
-def measured(audio: Tensor) -> Iterator[tuple[str, str, str, str]]:
+def measured(audio: Tensor, steps: int) -> Iterator[tuple[str, str, str, str]]:
     """Rows: parameter, what was measured, with the faulty value, with the fixed one."""
     codec = _fitted(audio)
     latents = codec.latents(audio).detach()
@@ -98,6 +98,16 @@ def measured(audio: Tensor) -> Iterator[tuple[str, str, str, str]]:
         "the same, without and with",
         *(f"{_vq_gradient(codec, latents, detach_residual=detached):.1e}" for detached in (False, True)),
     )
+    yield (
+        "`loss.vq_weight`",
+        "slope of the weighted VQ term as the encoder's output is scaled up (above 0: it shrinks the output), weight 1 and 0.25",
+        *(f"{_slope(codec, audio, 'vq', vq_weight=weight):+.3f}" for weight in (1.0, 0.25)),
+    )
+    yield (
+        "`loss.snr_weight`",
+        "the same slope of all terms that look at the audio, without and with the SNR term (below 0: they hold against it)",
+        *(f"{_slope(codec, audio, 'audio', snr_weight=weight):+.3f}" for weight in (0.0, 1.0)),
+    )
     random = TokenCodec(replace(codec.config, init="random"))
     yield (
         "`model.init`",
@@ -106,8 +116,8 @@ def measured(audio: Tensor) -> Iterator[tuple[str, str, str, str]]:
     )
     yield (
         "`train.learning_rate`",
-        "how far Adam can move a weight in 300 steps, against the RMS of the encoder's weights",
-        *(f"{300 * rate / _weight_rms(random):.2f}" for rate in (1e-5, 1e-3)),
+        f"how far Adam can move a weight in the {steps} steps of a rung, over the RMS of the encoder's weights, at 1e-5 and 1e-3",
+        *(f"{steps * rate / _weight_rms(random):.2f}" for rate in (1e-5, 1e-3)),
     )
 
 
@@ -171,6 +181,17 @@ def _vq_gradient(codec: TokenCodec, latents: Tensor, **settings) -> float:
         return 0.0
     loss.backward()
     return float(latents.grad.norm())
+
+
+def _slope(codec: TokenCodec, audio: Tensor, part: str, vq_weight: float = 1.0, snr_weight: float = 0.0) -> float:
+    """Derivative of a part of the loss, `vq` or `audio`, by a factor on the latents, at 1."""
+    factor = torch.ones((), requires_grad=True)
+    quantized = codec.quantizer(codec.latents(audio).detach() * factor)
+    weights = dict(vq_weight=vq_weight, snr_weight=snr_weight, shaped_snr_weight=0.0)
+    loss = CodecLoss(LossConfig(**weights))
+    terms = loss(audio, codec.synthesize(quantized.latents, audio.shape[1]), quantized.loss)
+    vq = vq_weight * terms["vq"]
+    return float(torch.autograd.grad(vq if part == "vq" else terms["total"] - vq, factor)[0])
 
 
 @torch.no_grad()
