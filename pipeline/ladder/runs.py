@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from pipeline.flows import graph
 from pipeline.ladder.plan import Run
 
 STAGE = "train@tokens"
+LOCKED, LOCK_ATTEMPTS, LOCK_SECONDS = "Unable to acquire lock", 5, 3
 GAVE_UP = re.compile(r"^error: ((?:the loss is not finite|codebooks collapsed).*)", re.MULTILINE)
 
 
@@ -40,10 +42,15 @@ def perform(run: Run, seed: int) -> Result:
     for key, value in overrides.items():
         command += ["--set-param", f"{key}={json.dumps(value, ensure_ascii=False)}"]
     # One thread a run: rungs are run side by side.
-    done = subprocess.run([*command, STAGE], capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
-    if done.returncode == 0:
-        return read(name)
-    output = done.stdout + done.stderr
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    for _ in range(LOCK_ATTEMPTS):
+        done = subprocess.run([*command, STAGE], capture_output=True, text=True, env=environment)
+        if done.returncode == 0:
+            return read(name)
+        output = done.stdout + done.stderr
+        if LOCKED not in output:
+            break
+        time.sleep(LOCK_SECONDS)  # the other experiment is about to be recorded
     said = GAVE_UP.search(output)
     if said is None:
         raise RuntimeError(f"{name}: {output.strip()[-2000:]}")
