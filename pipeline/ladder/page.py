@@ -79,6 +79,7 @@ def picture(title: str, results: Sequence[tuple[Run, Sequence[Result]]]) -> byte
         if result.history
         for when, place in (("start", 0), ("end", -1))
     ]
+    when = {"field": "when", "type": "nominal", "sort": ["start", "end"], "title": ""}
     axis = {"field": "run", "type": "nominal", "sort": names, "title": None, "axis": {"labelLimit": 300}}
     return vl_convert.vegalite_to_png(
         {
@@ -93,8 +94,8 @@ def picture(title: str, results: Sequence[tuple[Run, Sequence[Result]]]) -> byte
                     "encoding": {
                         "x": {"field": "snr", "type": "quantitative", "title": "validation SNR (dB)"},
                         "y": axis,
-                        "color": {"field": "when", "sort": ["start", "end"], "title": None},
-                        "shape": {"field": "when", "sort": ["start", "end"], "title": None},
+                        "color": {**when, "scale": {"range": ["#9ecae1", "#08519c"]}},
+                        "shape": {**when, "scale": {"range": ["circle", "square"]}, "legend": None},
                     },
                 },
             ],
