@@ -13,7 +13,8 @@ EXAMPLES = {
     "encode": """examples:
   telucodec encode talk.wav --snr 30                 talk.tlc, 30 dB signal-to-noise ratio
   telucodec encode talk.wav --kbps 6 --perception 1  6 kbit/s, noise where speech hides it
-  telucodec encode *.flac -o coded/ --tokens 8       fixed rate, 8 codebooks a frame
+  telucodec encode *.flac -o coded/ --tokens 8       tokens, 8 codebooks a frame
+  telucodec encode talk.wav --tokens --kbps 3        tokens, more of them where there is more to say
   cat talk.wav | telucodec encode - -o - --snr 25 > talk.tlc
 
 Any sample rate and number of channels go in; channels are averaged and resampled to what the model wants (16 kHz).""",
@@ -30,6 +31,8 @@ Any sample rate and number of channels go in; channels are averaged and resample
     "bench": """example:
   telucodec bench --seconds 600                      speed against real time on one core""",
 }
+
+TARGETS = "snr", "kbps", "step", "tokens"
 
 
 class UsageError(ValueError):
@@ -71,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
             epilog=EXAMPLES[name],
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        sub.set_defaults(run=run)
+        sub.set_defaults(run=run, parser=sub)
         sub.add_argument(
             "--model", type=Path, metavar="DIR", help="folder with waveform/ and tokens/ (default: those shipped)"
         )
@@ -113,14 +116,19 @@ def _files(parser: argparse.ArgumentParser, what: str) -> None:
 
 
 def _targets(parser: argparse.ArgumentParser) -> None:
-    target = parser.add_mutually_exclusive_group(required=True)
+    target = parser.add_argument_group("target, one of these, or --tokens with --kbps")
     target.add_argument(
         "--snr", type=float, metavar="DB", help="signal-to-noise ratio of the whole file, met within 0.1 dB"
     )
     target.add_argument("--kbps", type=float, metavar="K", help="rate of the whole file, met within 2 %%")
     target.add_argument("--step", type=int, metavar="N", help="quantiser step 0..1023, finer by 6 dB every 64")
     target.add_argument(
-        "--tokens", type=int, nargs="?", const=0, metavar="N", help="fixed rate with N codebooks (default: all)"
+        "--tokens",
+        type=int,
+        nargs="?",
+        const=0,
+        metavar="N",
+        help="N codebooks for every frame (default: all), or on average what --kbps allows",
     )
     parser.add_argument(
         "--perception", type=float, default=0.0, metavar="0..1", help="0: least error, 1: noise hidden by speech"
@@ -128,7 +136,10 @@ def _targets(parser: argparse.ArgumentParser) -> None:
 
 
 def _target(options: argparse.Namespace) -> dict:
-    return {name: getattr(options, name) for name in ("snr", "kbps", "step", "tokens", "perception")}
+    given = {name: getattr(options, name) for name in TARGETS if getattr(options, name) is not None}
+    if len(given) != 1 and set(given) != {"kbps", "tokens"}:
+        options.parser.error("give one of --snr, --kbps, --step and --tokens, or --tokens with --kbps")
+    return {**given, "perception": options.perception}
 
 
 def _load(options: argparse.Namespace):
@@ -138,12 +149,12 @@ def _load(options: argparse.Namespace):
 
 
 def _encode(options: argparse.Namespace) -> None:
-    jobs = list(_jobs(options, ".tlc"))
+    wanted, jobs = _target(options), list(_jobs(options, ".tlc"))
     codec = _load(options)
     for source, target in _shown(jobs):
         audio = read(source, codec.sample_rate)
         with _named(source):
-            data = codec.encode(audio, **_target(options))
+            data = codec.encode(audio, **wanted)
         _write(target, data)
 
 
@@ -220,7 +231,7 @@ def _info(options: argparse.Namespace) -> None:
 
     data = _bytes(options.input)
     header, start = read_header(data)
-    names = ("step", "knee") if header.mode is Mode.WAVEFORM else ("codebooks",)
+    names = ("step", "knee") if header.mode is Mode.WAVEFORM else ("codebooks", "mean_codebooks")
     seconds = None if header.samples is None else header.samples / header.sample_rate
     facts = {
         "mode": header.mode.name.lower(),
@@ -247,11 +258,11 @@ def _evaluate(options: argparse.Namespace) -> None:
 
     from codec.metrics import measure
 
-    codec, rows = _load(options), []
+    wanted, codec, rows = _target(options), _load(options), []
     for source in tqdm(options.inputs, unit="file", file=sys.stderr, disable=None if len(options.inputs) > 1 else True):
         audio = read(source, codec.sample_rate)
         with _named(source):
-            data = codec.encode(audio, **_target(options))
+            data = codec.encode(audio, **wanted)
         reference = (audio / 32768).astype("float32")
         kbps = 8 * len(data) / max(len(audio), 1) * codec.sample_rate / 1000
         rows.append({"file": source, "bytes": len(data), "kbps": kbps, **measure(reference, codec.decode(data))})

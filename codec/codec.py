@@ -21,7 +21,7 @@ from codec.container import ContainerError, Header, Mode
 from codec.models import KINDS, Folder, ModelError
 from codec.samples import checked, energy
 from codec.streaming import FrameDecoder, Packet, StreamDecoder, StreamEncoder, packets_of
-from codec.token_packets import TokenPackets
+from codec.token_packets import TokenPackets, largest
 from codec.tokens.engine import TokenEngine
 from codec.tokens.model import TokenCodec
 from codec.tokens.streaming import TokenStreamDecoder, TokenStreamEncoder, checked_tokens
@@ -85,13 +85,15 @@ class Codec:
         perception: float = 0.0,
         progress: Callable[[float], None] = lambda seconds: None,
     ) -> bytes:
-        """Audio [samples] to the bytes of a file. Exactly one of `snr`, `kbps`, `step` and `tokens` says how good.
+        """Audio [samples] to the bytes of a file. Exactly one of `snr`, `kbps`, `step` and `tokens` says how good, or `tokens`
+        with `kbps`.
 
         Args:
             snr: signal-to-noise ratio in dB over the whole file, met within 0.1 dB.
-            kbps: kbit/s of the whole file, header and all, met within 2 %.
+            kbps: kbit/s of the whole file, header and all, met within 2 %. With `tokens` a limit: frames that need more
+                codebooks get more, up to that many, and what all of them take less than is not filled up.
             step: quantiser step, 0 to 1023; six decibels finer every 64. The rate follows the speech.
-            tokens: fixed rate with that many codebooks; 0: all.
+            tokens: that many codebooks for every frame; 0: all.
             perception: 0: least squared error; 1: noise hidden below speech as far as it goes. Not for tokens.
             progress: called with seconds coded, several times over when a search needs it.
 
@@ -103,18 +105,19 @@ class Codec:
         audio = checked(audio)
         targets = {"snr": snr, "kbps": kbps, "step": step, "tokens": tokens}
         given = {name: value for name, value in targets.items() if value is not None}
-        if len(given) != 1:
+        if len(given) != 1 and set(given) != {"kbps", "tokens"}:
             raise ValueError(f"give exactly one of snr, kbps, step and tokens, not {len(given)} of them")
         if not 0 <= perception <= 1:
             raise ValueError(f"perception must lie between 0 and 1, got {perception}")
-        if not math.isfinite(next(iter(given.values()))):
-            raise ValueError(f"{next(iter(given))} must be a number, got {next(iter(given.values()))}")
+        for name, value in given.items():
+            if not math.isfinite(value):
+                raise ValueError(f"{name} must be a number, got {value}")
         if kbps is not None and kbps <= 0:
             raise ValueError(f"kbps must be above 0, got {kbps}")
         if tokens is not None and perception:
             raise ValueError("perception is for the waveform mode; tokens have none")
         if tokens is not None:
-            return self._encode_tokens(audio, tokens)
+            return self._encode_tokens(audio, tokens, kbps)
         (name, value), *_ = given.items()
         level = math.sqrt(energy(audio) / max(len(audio), 1))
 
@@ -195,6 +198,16 @@ class Codec:
         checked_tokens(tokens, engine.levels, engine.size)
         return np.concatenate([np.zeros(0, np.float32), *self._token_coder(len(tokens)).blocks(tokens)])[:samples]
 
+    def token_bits(self, tokens: np.ndarray | torch.Tensor) -> np.ndarray:
+        """Bits that each of tokens [levels, frames] costs in a file, from what came before it.
+
+        Raises:
+            ValueError: these are no tokens.
+            ModelError: there is no token model.
+        """
+        engine = self._token_coder(0).engine
+        return engine.coder.bits(checked_tokens(np.asarray(tokens), engine.levels, engine.size))
+
     def token_encoder(self, levels: int = 0) -> TokenStreamEncoder:
         """`tokenize` for speech as it comes: `push` samples, at the end `finish`."""
         coder = self._token_coder(levels)
@@ -244,11 +257,24 @@ class Codec:
         parts.append(encoder.finish())
         return b"".join(parts), encoder.error
 
-    def _encode_tokens(self, audio: np.ndarray, levels: int) -> bytes:
+    def _encode_tokens(self, audio: np.ndarray, levels: int, kbps: float | None) -> bytes:
         coder = self._token_coder(levels)
-        size = round(PACKET_SECONDS * self.sample_rate / coder.hop)
-        header = Header(Mode.TOKENS, self.ids["tokens"][:4], self.sample_rate, len(audio), size, 1, (coder.levels,))
-        codes = coder.codes(audio)
+        if kbps is None:
+            return self._token_file(coder, coder.codes(audio), len(audio))
+        choices = coder.choices(audio)
+
+        def encode_at(mean: float) -> bytes:
+            shared = TokenPackets(coder.engine, coder.levels, max(round(mean), 1))
+            return self._token_file(shared, choices.codes(mean), len(audio))
+
+        try:
+            return largest(encode_at, coder.levels, kbps * 1000 / 8 * max(len(audio), 1) / self.sample_rate)
+        except ValueError as error:
+            raise ValueError(f"{kbps} kbps: {error}") from None
+
+    def _token_file(self, coder: TokenPackets, codes: np.ndarray, samples: int) -> bytes:
+        size, settings = round(PACKET_SECONDS * self.sample_rate / coder.hop), (coder.levels, coder.mean)
+        header = Header(Mode.TOKENS, self.ids["tokens"][:4], self.sample_rate, samples, size, 1, settings)
         packets = [coder.pack(codes[:, start : start + size]) for start in range(0, codes.shape[1], size)]
         written = (container.write_packet(number, payload) for number, payload in enumerate(packets))
         return container.write_header(header) + b"".join(written)
@@ -260,7 +286,7 @@ class Codec:
             yield decoder.decode(*zip(*packets[start : start + SIDE_BY_SIDE], strict=True))
 
     def _token_blocks(self, header: Header, packets: list[Packet], lenient: bool) -> Iterator[np.ndarray]:
-        coder = TokenPackets(self._token_engine(torch.get_num_threads()), header.settings[0])
+        coder = TokenPackets(self._token_engine(torch.get_num_threads()), *header.settings)
         silence = coder.codes(np.zeros(coder.hop, np.float32))[:, :1]
         codes = []
         for _, payload, count in packets:

@@ -42,10 +42,10 @@ class Header:
     samples: int | None  # exact length; None: the stream tells at its end
     packet_frames: int  # frames of a packet; the last of a file of known length has as many as are left
     key_packets: int  # packets from one that is decodable by itself to the next
-    settings: tuple[int, ...]  # waveform: step, knee; tokens: number of codebooks
+    settings: tuple[int, ...]  # waveform: step, knee; tokens: most codebooks of a frame, about how many on average or 0
 
     def __post_init__(self):
-        allowed = {Mode.WAVEFORM: (1 << 10, 1 << 8), Mode.TOKENS: (33,)}[self.mode]
+        allowed = {Mode.WAVEFORM: (1 << 10, 1 << 8), Mode.TOKENS: (33, 33)}[self.mode]
         checks = (
             ("model id", len(self.model) == 4, self.model),
             ("sample rate", self.sample_rate % 1000 == 0 and 0 < self.sample_rate <= 255_000, self.sample_rate),
@@ -101,7 +101,7 @@ def read_header(data: bytes) -> tuple[Header, int]:
         samples, place = _read_varint(data, 10)
         packet_frames, place = _read_varint(data, place)
         key_packets, place = _read_varint(data, place)
-        width = 3 if data[4] == Mode.WAVEFORM else 1
+        width = 3 if data[4] == Mode.WAVEFORM else 2
         stored = int.from_bytes(_exactly(data, place + width, 2), "big")
         if zlib.crc32(data[: place + width]) & 0xFFFF != stored:
             raise ContainerError("the header is damaged (its checksum does not fit)")

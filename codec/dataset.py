@@ -120,7 +120,7 @@ def _check_plan(out: Path, folder: Path, recordings: list[str], settings: dict) 
 
 def _write_shard(telu, levels: int, folder: Path, recordings: list[tuple[int, str]], path: Path, done) -> None:
     counts = np.zeros((levels, telu.token_count), np.int64)
-    description = {"recordings": 0, "seconds": 0.0, "frames": 0, "rejected": []}
+    description = {"recordings": 0, "seconds": 0.0, "frames": 0, "bits": 0.0, "rejected": []}
     with whole_file(path) as temporary, tarfile.open(temporary, "w") as tar:
         for index, name in recordings:
             try:
@@ -141,6 +141,7 @@ def _write_shard(telu, levels: int, folder: Path, recordings: list[tuple[int, st
             description["recordings"] += 1
             description["seconds"] += seconds
             description["frames"] += tokens.shape[1]
+            description["bits"] += float(telu.token_bits(tokens).sum())
             done()
     _write_json(path.with_suffix(".json"), {**description, "counts": counts.tolist()})
 
@@ -155,16 +156,19 @@ def _summary(telu, levels: int, shards: list[dict]) -> dict:
     counts = sum(np.array(shard["counts"], np.float64) for shard in shards)
     share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     entropy = -np.sum(share * np.log2(share, where=share > 0, out=np.zeros_like(share)), axis=1)
+    frames = sum(shard["frames"] for shard in shards)
+    bits = sum(shard["bits"] for shard in shards)
     return {
         "model": telu.ids["tokens"].hex(),
         "recordings": sum(shard["recordings"] for shard in shards),
         "rejected": [rejected for shard in shards for rejected in shard["rejected"]],
         "hours": sum(shard["seconds"] for shard in shards) / 3600,
-        "frames": sum(shard["frames"] for shard in shards),
+        "frames": frames,
         "frame_rate": telu.token_rate,
         "levels": levels,
         "tokens_per_level": telu.token_count,
         "bits_per_frame": levels * (telu.token_count - 1).bit_length(),
+        "bits_per_frame_in_a_file": round(bits / max(frames, 1), 2),
         "perplexity": [round(float(2**bits), 1) for bits in entropy],
         "entropy_bits": [round(float(bits), 3) for bits in entropy],
         "shards": len(shards),

@@ -1,30 +1,50 @@
-"""Audio to packets of packed codes and back with the token codec."""
+"""Audio to packets of range-coded tokens and back with the token codec."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
+import torch
 
 from codec.container import ContainerError
-from codec.tokens.engine import TokenEngine
-from codec.tokens.streaming import TokenStreamDecoder, TokenStreamEncoder
+from codec.samples import floats
+from codec.tokens.engine import TokenEngine, TokenWalk
+from codec.tokens.quantizer import depths
+from codec.tokens.streaming import TokenStreamDecoder
 
 BLOCK_FRAMES = 1500  # frames that go through the network at once: bounds memory
+NEAR = 0.985  # of the bytes allowed: what uses so many is good enough
+ATTEMPTS = 12
 
 
 class TokenPackets:
-    """Packs the codes of whole recordings; a code takes log2(size) bits, level after level of a frame."""
+    """Codes whole recordings with one setting: the most levels of a frame, and how many they use on average (0: all of them)."""
 
-    def __init__(self, engine: TokenEngine, levels: int):
+    def __init__(self, engine: TokenEngine, levels: int, mean: int = 0):
         if not 1 <= levels <= engine.levels:
             raise ValueError(f"{levels} codebooks asked for; this model has 1 to {engine.levels}")
-        self.engine, self.levels, self.hop = engine, levels, engine.hop
-        self.bits = (engine.size - 1).bit_length()
+        if mean > engine.levels:
+            raise ValueError(f"{mean} codebooks a frame on average; this model has {engine.levels}")
+        self.engine, self.levels, self.mean, self.hop = engine, levels, mean, engine.hop
 
     def codes(self, audio: np.ndarray) -> np.ndarray:
-        """Audio [samples] to codes [levels, frames], block by block."""
-        encoder, block = TokenStreamEncoder(self.engine, self.levels), BLOCK_FRAMES * self.hop
-        parts = [encoder.push(audio[start : start + block]) for start in range(0, len(audio), block)]
-        return np.concatenate([*parts, encoder.finish()], axis=1)
+        """Audio [samples] to codes [levels, frames], as many for every frame."""
+        parts = [codes for (codes,) in self._walked(self.engine.encoder(self.levels), audio)]
+        return np.concatenate(parts).T.astype(np.int64)
+
+    def choices(self, audio: np.ndarray) -> "Choices":
+        """Audio [samples] to what its frames could use."""
+        errors, *codes = (
+            np.concatenate(parts) for parts in zip(*self._walked(self.engine.chooser(), audio), strict=True)
+        )
+        return Choices(errors[:, : self.levels + 1], codes[: self.levels])
+
+    def _walked(self, walk: TokenWalk, audio: np.ndarray) -> Iterator[list[np.ndarray]]:
+        """What a walk over all of a recording gives, block by block."""
+        size, samples = BLOCK_FRAMES * self.hop, len(audio) + -len(audio) % self.hop + self.hop
+        for start in range(0, samples, size):
+            block = floats(audio[start : start + size])
+            found = walk.push(np.pad(block, (0, min(size, samples - start) - len(block))).astype(np.float32))
+            yield [value.astype(np.int32) if value.dtype == np.int64 else value for value in found]
 
     def blocks(self, codes: np.ndarray) -> Iterator[np.ndarray]:
         """Codes [levels, frames] to blocks of audio, (frames - 1) * hop samples in all."""
@@ -33,21 +53,60 @@ class TokenPackets:
             yield decoder.push(codes[:, start : start + BLOCK_FRAMES])
 
     def pack(self, codes: np.ndarray) -> bytes:
-        """Codes [levels, frames] to bytes, the highest bit first."""
-        binary = (codes.T.reshape(-1, 1) >> np.arange(self.bits - 1, -1, -1)) & 1
-        return np.packbits(binary.astype(np.uint8)).tobytes()
+        """Codes [levels, frames] to bytes."""
+        return self.engine.coder.encode(codes, self.mean)
 
     def unpack(self, payload: bytes, frames: int) -> np.ndarray:
         """Bytes to codes [levels, frames].
 
         Raises:
-            ContainerError: the payload has another length than so many frames need, or codes beyond the codebook.
+            ContainerError: no encoder writes this payload.
         """
-        wanted = frames * self.levels * self.bits
-        if len(payload) != -(-wanted // 8):
-            raise ContainerError(f"{len(payload)} bytes hold no {frames} frames of {self.levels} codes")
-        binary = np.unpackbits(np.frombuffer(payload, np.uint8))[:wanted].reshape(-1, self.bits).astype(np.int64)
-        codes = (binary << np.arange(self.bits - 1, -1, -1)).sum(1)
-        if codes.max(initial=0) >= self.engine.size:
-            raise ContainerError(f"a code of {codes.max()} in a codebook of {self.engine.size}")
-        return codes.reshape(frames, self.levels).T
+        try:
+            return self.engine.coder.decode(payload, frames, self.levels, self.mean)
+        except AssertionError as error:  # constriction met data that no encoder writes
+            raise ContainerError("the payload is not what an encoder writes") from error
+
+
+class Choices:
+    """What the frames of a recording could use: with 0, 1, ... levels, their errors and their codes."""
+
+    def __init__(self, errors: np.ndarray, codes: list[np.ndarray]):
+        self._errors, self._codes = torch.from_numpy(errors)[None], codes
+
+    @property
+    def levels(self) -> int:
+        return len(self._codes)
+
+    def codes(self, mean_levels: float) -> np.ndarray:
+        """The codes [levels, frames] when frames use so many levels on average; -1 where there is none."""
+        used = depths(self._errors, torch.tensor([mean_levels]))[0].numpy()
+        chosen = np.full((self.levels, len(used)), -1, np.int64)
+        for count, codes in enumerate(self._codes, 1):
+            frames = np.flatnonzero(used == count)
+            chosen[:count, frames] = codes[frames].T
+        return chosen
+
+
+def largest(encode_at: Callable[[float], bytes], levels: int, allowed: float) -> bytes:
+    """The largest of the files `encode_at` makes, by the mean number of levels, that has no more bytes than allowed.
+
+    Raises:
+        ValueError: a file without any tokens has more.
+    """
+    most = encode_at(levels)
+    if len(most) <= allowed:
+        return most
+    best, low, high = encode_at(0.0), 0.0, float(levels)
+    if len(best) > allowed:
+        raise ValueError(f"{allowed:.0f} bytes are out of reach; a file without tokens has {len(best)}")
+    for _ in range(ATTEMPTS):
+        middle = (low + high) / 2
+        data = encode_at(middle)
+        if len(data) > allowed:
+            high = middle
+            continue
+        low, best = middle, data
+        if len(data) >= NEAR * allowed:
+            break
+    return best

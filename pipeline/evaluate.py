@@ -44,7 +44,9 @@ def main(params: Params, model: str) -> None:
 def operating_points(settings: Evaluate, model: str) -> Points:
     """What each clip is encoded at."""
     if model == "tokens":
-        return {f"codebooks_{count}": {"tokens": count} for count in sorted(settings.levels)}
+        alike = {f"codebooks_{count}": {"tokens": count} for count in sorted(settings.levels)}
+        shared = {f"shared_{kbps:g}": {"tokens": 0, "kbps": kbps} for kbps in sorted(settings.shared_kbps)}
+        return alike | shared
     exact = {f"snr_{snr:g}": {"snr": snr} for snr in sorted(settings.snr)}
     shaped = {f"shaped_{kbps:g}": {"kbps": kbps, "perception": settings.perception} for kbps in sorted(settings.kbps)}
     return exact | shaped

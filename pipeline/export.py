@@ -95,9 +95,9 @@ def verify(codec: TokenCodec, folder: Path, audio: np.ndarray) -> dict[str, floa
     hop, levels = codec.config.hop, codec.config.quantizer.levels
     padded = np.concatenate([audio, np.zeros(hop, np.float32)])
     encoder, decoder = (session((folder / f"{name}.onnx").read_bytes()) for name in ("encoder", "decoder"))
-    codes = TokenWalk(encoder, "audio", f"codes_{levels}").push(padded)
-    walk = TokenWalk(encoder, "audio", f"codes_{levels}")
-    pieces = [walk.push(piece) for piece in np.split(padded, len(padded) // hop)]
+    (codes,) = TokenWalk(encoder, "audio", [f"codes_{levels}"]).push(padded)
+    walk = TokenWalk(encoder, "audio", [f"codes_{levels}"])
+    pieces = [walk.push(piece)[0] for piece in np.split(padded, len(padded) // hop)]
     if not np.array_equal(np.concatenate(pieces), codes):
         raise StageError("encoder.onnx gives other codes frame by frame than at once; export/ is not written")
     expected = codec.encode(torch.from_numpy(audio)[None])[0].numpy().T
@@ -107,7 +107,8 @@ def verify(codec: TokenCodec, folder: Path, audio: np.ndarray) -> dict[str, floa
             f"encoder.onnx gives other codes than PyTorch in {differing:.2%} of {len(codes)} frames; export/ is not written"
         )
     output = codec.decode(torch.from_numpy(codes.T)[None], len(audio))[0].numpy()
-    difference = float(np.abs(TokenWalk(decoder, "codes", "audio").push(codes)[hop:] - output).max())
+    (decoded,) = TokenWalk(decoder, "codes", ["audio"]).push(codes)
+    difference = float(np.abs(decoded[hop:] - output).max())
     if difference > TOLERANCE:
         raise StageError(
             f"decoder.onnx differs from PyTorch by {difference:.2e}, more than {TOLERANCE}; export/ is not written"

@@ -10,7 +10,7 @@ TEMPLATE = """---
 language: te
 tags: [audio-codec, speech]
 ---
-# TeluCodec tokens, {kbps:g} kbps
+# TeluCodec tokens, up to {kbps:g} kbps
 
 A neural speech codec for {rate} Hz mono speech: {levels} codebooks of {size}, {frame_rate:g} frames a second. Causal; it looks
 ahead by one frame of {frame_ms:g} ms. {parameters:.2g} M parameters.

@@ -69,6 +69,9 @@ class Model(Section):
     encoder_layers: int = Field(ge=0)
     decoder_layers: int = Field(ge=0)
     kernel: int = Field(ge=2)
+    compand: float = Field(gt=0.2, le=1)
+    noise_from: Positive | None
+    noise_weight: Positive
     init: Literal["pca", "random"]
     output_activation: Literal["none", "tanh"]
 
@@ -91,6 +94,7 @@ class Quantizer(Section):
     detach_residual: bool
     dead_code_share: float = Field(ge=0, lt=1)
     dropout: Fraction
+    shared: Fraction
     beam: int = Field(ge=1, le=64)
 
 
@@ -103,6 +107,9 @@ class Loss(Section):
     vq_weight: NonNegative
     snr_weight: NonNegative
     shaped_snr_weight: NonNegative
+    shaping: Fraction
+    loudness_weight: NonNegative
+    envelope_weight: NonNegative
 
 
 class Loop(Section):
@@ -164,6 +171,7 @@ class Waveform(Section):
 class Evaluate(Section):
     root: str | None
     levels: list[Count] = Field(min_length=1)
+    shared_kbps: list[Positive]
     snr: list[Positive] = Field(min_length=1)
     kbps: list[Positive]
     perception: Fraction

@@ -11,7 +11,12 @@ from pathlib import Path
 from pipeline import files
 
 MEASURES = {"snr": "SNR dB", "si_sdr": "SI-SDR dB", "pesq_wb": "PESQ-WB", "stoi": "STOI", "range_ratio": "range ratio"}
-OPTIONS = {"codebooks": "--tokens {}", "snr": "--snr {}", "shaped": "--kbps {} --perception 1"}  # of `telucodec encode`
+OPTIONS = {  # of `telucodec encode`
+    "codebooks": "--tokens {}",
+    "shared": "--tokens --kbps {}",
+    "snr": "--snr {}",
+    "shaped": "--kbps {} --perception 1",
+}
 MARKED = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 
 

@@ -18,6 +18,7 @@ from pipeline.tasks import Crops
 from pipeline.validation import codebook_use, validate
 
 FIT_FRAMES_PER_CODEWORD = 20  # latents for the k-means start
+PRICED_FRAMES_PER_CODEWORD = 200  # from which the prices of tokens come
 
 
 class TokenTask:
@@ -44,16 +45,23 @@ class TokenTask:
             self._count(self.model.eval()(audio[: max(1, len(audio) // 4)]).codes)
 
     def step(self, audio: Tensor, random: np.random.Generator) -> dict[str, Tensor]:
-        output = self.model(audio, self._levels_used(len(audio), random))
+        output = self.model(audio, *self._levels(len(audio), random))
         self._count(output.codes)
         return self.loss(audio, output.audio, output.vq_loss)
 
-    def _levels_used(self, batch: int, random: np.random.Generator) -> Tensor:
-        """Quantiser dropout (SoundStream, arXiv 2107.03312): a share of the items uses a random number of levels."""
+    def _levels(self, batch: int, random: np.random.Generator) -> tuple[Tensor, Tensor | None]:
+        """How many levels each item uses, and in which items that is a mean over frames.
+
+        Quantiser dropout (SoundStream, arXiv 2107.03312): a share of the items uses a random number of levels.
+        """
         levels = self.settings.levels
         dropped = random.random(batch) < self.settings.dropout
         used = np.where(dropped, random.integers(1, levels + 1, batch), levels)
-        return torch.from_numpy(used).to(self.device)
+        used = torch.from_numpy(used).to(self.device)
+        if not self.settings.shared:
+            return used, None
+        shared = torch.from_numpy(dropped & (random.random(batch) < self.settings.shared))
+        return used, shared.to(self.device)
 
     def _count(self, codes: Tensor) -> None:
         """Add how often each codeword occurs in codes [batch, levels, frames]."""
@@ -85,8 +93,18 @@ class TokenTask:
                 "quantizer.commitment; train.min_perplexity=0 lets the run go on."
             )
 
+    @torch.no_grad()
     def finish(self, crops: Crops) -> None:
-        pass
+        """Set the prices of tokens from the training speech."""
+        self.model.eval()
+        codes, errors = [], []
+        missing = PRICED_FRAMES_PER_CODEWORD * self.settings.size
+        while missing > 0:
+            latents = self.model.latents(crops(64))
+            codes.append(self.model.quantizer(latents).codes)
+            errors.append(self.model.quantizer.errors(latents, codes[-1]))
+            missing -= codes[-1][:, 0].numel()
+        self.model.prior.fit(self.model.quantizer.codebooks[0], torch.cat(codes), torch.cat(errors))
 
     def save(self, folder: Path) -> None:
         self.model.save(folder)

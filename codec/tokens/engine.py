@@ -4,8 +4,11 @@ import numpy as np
 import onnxruntime
 
 from codec.onnx_graph import session
+from codec.tokens.entropy import TokenCoder
 from codec.tokens.graph import decoder_graph, encoder_graph
 from codec.tokens.model import TokenCodec
+
+DTYPES = {"tensor(float)": np.float32, "tensor(int64)": np.int64}
 
 
 class TokenEngine:
@@ -13,28 +16,34 @@ class TokenEngine:
 
     def __init__(self, codec: TokenCodec):
         self.hop, self.levels, self.size = codec.config.hop, codec.config.quantizer.levels, codec.config.quantizer.size
+        self.coder = TokenCoder(codec.prior)
         self._encoder, self._decoder = session(encoder_graph(codec)), session(decoder_graph(codec))
 
     def encoder(self, levels: int) -> "TokenWalk":
         """Audio [frames * hop] to codes [frames, levels], from a recording's start."""
-        return TokenWalk(self._encoder, "audio", f"codes_{levels}")
+        return TokenWalk(self._encoder, "audio", [f"codes_{levels}"])
+
+    def chooser(self) -> "TokenWalk":
+        """Audio [frames * hop] to errors [frames, levels + 1] and codes [frames, N] with N = 1, 2, ... levels."""
+        return TokenWalk(self._encoder, "audio", ["errors", *(f"codes_{count}" for count in range(1, self.levels + 1))])
 
     def decoder(self) -> "TokenWalk":
-        """Codes [frames, levels] to audio [frames * hop], from a recording's start, a hop behind."""
-        return TokenWalk(self._decoder, "codes", "audio")
+        """Codes [frames, levels], -1 where there is none, to audio [frames * hop], from a recording's start, a hop behind."""
+        return TokenWalk(self._decoder, "codes", ["audio"])
 
 
 class TokenWalk:
     """One recording's way through an encoder or a decoder, remembering what the next frames need."""
 
-    def __init__(self, session: onnxruntime.InferenceSession, given: str, wanted: str):
+    def __init__(self, session: onnxruntime.InferenceSession, given: str, wanted: list[str]):
         self._session, self._given = session, given
-        shapes = {value.name: value.shape[1:] for value in session.get_inputs() if value.name != given}
-        self._state = {name: np.zeros([1, *shape], np.float32) for name, shape in shapes.items()}
-        self._wanted = [wanted, *(f"next_{name}" for name in self._state)]
+        remembered = [value for value in session.get_inputs() if value.name != given]
+        self._state = {value.name: np.zeros([1, *value.shape[1:]], DTYPES[value.type]) for value in remembered}
+        self._wanted = [*wanted, *(f"next_{name}" for name in self._state)]
 
-    def push(self, values: np.ndarray) -> np.ndarray:
-        """What the next frames give."""
-        found, *state = self._session.run(self._wanted, {self._given: values[None], **self._state})
-        self._state = dict(zip(self._state, state, strict=True))
-        return found[0]
+    def push(self, values: np.ndarray) -> list[np.ndarray]:
+        """What the next frames give, each of the wanted things."""
+        found = self._session.run(self._wanted, {self._given: values[None], **self._state})
+        wanted = len(found) - len(self._state)
+        self._state = dict(zip(self._state, found[wanted:], strict=True))
+        return [value[0] for value in found[:wanted]]

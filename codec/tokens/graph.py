@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from codec.onnx_graph import Graph
 from codec.tokens.blocks import CausalStack
 from codec.tokens.model import TokenCodec
+from codec.tokens.spectrum import COMPRESSED_FLOOR, ENERGY_FLOOR, EXPANDED_FLOOR, NOISE_FRAMES, Spectrum
 
 END = np.iinfo(np.int64).max
 
@@ -23,7 +24,8 @@ def encoder_graph(codec: TokenCodec) -> bytes:
 
     Inputs: audio [batch, frames * hop], in which each hop completes a frame; overlap [batch, hop], the hop ahead of it; past_B
     [batch, kernel - 1, channels], what block B remembers; at a recording's start these are zeros. Outputs: codes_N [batch,
-    frames, N] with N codebooks, for every N; next_overlap and next_past_B for the next call.
+    frames, N] with N codebooks, for every N; errors [batch, frames, levels + 1], the squared error of the latents with 0, 1, ...
+    codebooks; next_overlap and next_past_B for the next call.
     """
     graph, hop = _TokenGraph(), codec.config.hop
     samples = graph.input("audio", "batch", "samples")
@@ -32,10 +34,13 @@ def encoder_graph(codec: TokenCodec) -> bytes:
     earlier, later = graph.cut(hops, 0, -1), graph.cut(hops, 1, END)
     windows = graph.node("Concat", earlier, later, axis=2)
     coefficients = graph.node("MatMul", windows, graph.constant(_array(codec.mdct.basis.t() / codec.level)))
+    features = graph.features(codec.spectrum, coefficients)
     graph.output(graph.reshaped(graph.cut(hops, -1, END), 0, hop), "next_overlap", "batch", hop)
-    encoded = graph.stack(codec.encoder, coefficients)
-    latents = graph.node("Add", graph.linear(codec.analysis, coefficients), encoded)
-    for levels, codes in enumerate(_search(graph, codec, latents), 1):
+    encoded = graph.stack(codec.encoder, features)
+    latents = graph.node("Add", graph.linear(codec.analysis, features), encoded)
+    found, errors = _search(graph, codec, latents)
+    graph.output(errors, "errors", "batch", "frames", len(found) + 1)
+    for levels, codes in enumerate(found, 1):
         graph.output(codes, f"codes_{levels}", "batch", "frames", levels, kind=TensorProto.INT64)
     return graph.finish("encoder")
 
@@ -43,20 +48,25 @@ def encoder_graph(codec: TokenCodec) -> bytes:
 def decoder_graph(codec: TokenCodec) -> bytes:
     """Codes to audio.
 
-    Inputs: codes [batch, frames, levels] with any number of levels; overlap [batch, hop], what the frame before adds to the next;
-    past_B as in the encoder. Outputs: audio [batch, frames * hop], a hop behind the frames: the first hop of a recording lies
-    before its start; next_overlap and next_past_B for the next call.
+    Inputs: codes [batch, frames, levels] with any number of levels, -1 where there is none; overlap [batch, hop], what the frame
+    before adds to the next; past_B as in the encoder; with noise bands frame [batch, 1], the number of the next frame. Outputs:
+    audio [batch, frames * hop], a hop behind the frames: the first hop of a recording lies before its start; next_overlap,
+    next_past_B and next_frame for the next call.
     """
     graph, config = _TokenGraph(), codec.config
     codes = graph.input("codes", "batch", "frames", "levels", kind=TensorProto.INT64)
     overlap = graph.input("overlap", "batch", config.hop)
-    table = graph.constant(_array(codec.quantizer.codebooks.flatten(0, 1)))
+    codebooks = codec.quantizer.codebooks.flatten(0, 1)
+    table = graph.constant(_array(torch.cat([codebooks, torch.zeros(1, config.latent)])))
     levels = graph.node("Squeeze", graph.node("Shape", codes, start=2, end=3))
     zero, one = (graph.constant(np.array(value, np.int64)) for value in (0, 1))
     starts = graph.node("Mul", graph.node("Range", zero, levels, one), graph.integers(config.quantizer.size))
-    codewords = graph.node("Gather", table, graph.node("Add", codes, starts), axis=0)
+    absent = graph.node("Less", codes, graph.integers(0))
+    rows = graph.node("Where", absent, graph.integers(len(codebooks)), graph.node("Add", codes, starts))
+    codewords = graph.node("Gather", table, rows, axis=0)
     latents = graph.node("ReduceSum", codewords, graph.integers(2), keepdims=0)
-    coefficients = graph.node("Add", graph.linear(codec.synthesis, latents), graph.stack(codec.decoder, latents))
+    features = graph.node("Add", graph.linear(codec.synthesis, latents), graph.stack(codec.decoder, latents))
+    coefficients = graph.coefficients(codec.spectrum, features)
     windowed = graph.node("MatMul", coefficients, graph.constant(_array(codec.mdct.basis * codec.level)))
     first, second = graph.nodes("Split", windowed, graph.integers(config.hop, config.hop), count=2, axis=2)
     waiting = graph.node("Concat", graph.reshaped(overlap, 0, 1, config.hop), second, axis=1)
@@ -68,11 +78,12 @@ def decoder_graph(codec: TokenCodec) -> bytes:
     return graph.finish("decoder")
 
 
-def _search(graph: "_TokenGraph", codec: TokenCodec, latents: str) -> list[str]:
-    """The beam search of `codec.tokens.quantizer`: codes [batch, frames, levels] for 1, 2, ... levels."""
+def _search(graph: "_TokenGraph", codec: TokenCodec, latents: str) -> tuple[list[str], str]:
+    """The beam search of `codec.tokens.quantizer`: codes [batch, frames, levels] for 1, 2, ... levels, and the errors."""
     settings, width = codec.config.quantizer, codec.config.latent
     residuals = graph.reshaped(latents, 0, -1, 1, width)
     history, found, beam = None, [], 1
+    left = [graph.node("ReduceSumSquare", latents, axes=[2], keepdims=1)]
     for codebook in codec.quantizer.codebooks:
         # |r - c|^2 in one product: (r, |r|^2, 1) by (-2c, 1, |c|^2).
         squares = graph.node("ReduceSumSquare", residuals, axes=[3], keepdims=1)
@@ -82,7 +93,8 @@ def _search(graph: "_TokenGraph", codec: TokenCodec, latents: str) -> list[str]:
         errors = graph.node("MatMul", lengthened, graph.constant(_array(torch.cat(against, 1).t())))
         errors = graph.reshaped(errors, 0, 0, beam * settings.size)
         beam = min(settings.beam, beam * settings.size)
-        _, best = graph.nodes("TopK", errors, graph.integers(beam), count=2, axis=2, largest=0, sorted=1)
+        least, best = graph.nodes("TopK", errors, graph.integers(beam), count=2, axis=2, largest=0, sorted=1)
+        left.append(graph.cut(least, 0, 1, axis=2))
         parent = graph.node("Div", best, graph.integers(settings.size))
         index = graph.node("Sub", best, graph.node("Mul", parent, graph.integers(settings.size)))
         residuals = graph.node(
@@ -96,7 +108,7 @@ def _search(graph: "_TokenGraph", codec: TokenCodec, latents: str) -> list[str]:
             index = graph.node("Concat", history, index, axis=3)
         history = index
         found.append(graph.reshaped(graph.cut(history, 0, 1, axis=2), 0, 0, len(found) + 1))
-    return found
+    return found, graph.node("Concat", *left, axis=2)
 
 
 class _TokenGraph(Graph):
@@ -105,6 +117,48 @@ class _TokenGraph(Graph):
     def linear(self, layer: nn.Linear, x: str) -> str:
         product = self.node("MatMul", x, self.constant(_array(layer.weight.t())))
         return product if layer.bias is None else self.node("Add", product, self.constant(_array(layer.bias)))
+
+    def features(self, spectrum: Spectrum, coefficients: str) -> str:
+        compressed = self._companded(coefficients, COMPRESSED_FLOOR, spectrum.compand)
+        if not spectrum.bands:
+            return compressed
+        energies = self._energies(spectrum, coefficients)
+        loudness = self.node("Sqrt", self.node("Add", energies, self.number(ENERGY_FLOOR)))
+        loudness = self._companded(loudness, COMPRESSED_FLOOR, spectrum.compand)
+        weighted = self.node("Mul", loudness, self.constant(_array(spectrum.weights)))
+        return self.node("Concat", compressed, weighted, axis=2)
+
+    def coefficients(self, spectrum: Spectrum, features: str) -> str:
+        """With noise bands, frame [batch, 1] goes in, the number of the first one, and next_frame comes out."""
+        coded = self._companded(self.cut(features, 0, spectrum.hop, axis=2), EXPANDED_FLOOR, 1 / spectrum.compand)
+        if not spectrum.bands:
+            return coded
+        loudness = self.node("Relu", self.cut(features, spectrum.hop, END, axis=2))
+        loudness = self.node("Mul", loudness, self.constant(_array(1 / spectrum.weights)))
+        loudness = self._companded(loudness, EXPANDED_FLOOR, 1 / spectrum.compand)
+        energies = self.node("Mul", loudness, loudness)
+        missing = self.node("Relu", self.node("Sub", energies, self._energies(spectrum, coded)))
+        amplitude = self.node("Sqrt", self.node("Add", missing, self.number(ENERGY_FLOOR)))
+        amplitude = self.node("MatMul", amplitude, self.constant(_array(spectrum.bands_of_bins.t())))
+        first = self.input("frame", "batch", 1, kind=TensorProto.INT64)
+        count = self.node("Squeeze", self.node("Shape", features, start=1, end=2))
+        following = self.node("Add", first, count)
+        self.output(following, "next_frame", "batch", 1, kind=TensorProto.INT64)
+        zero, one = (self.constant(np.array(value, np.int64)) for value in (0, 1))
+        numbers = self.node("Add", first, self.node("Range", zero, count, one))
+        numbers = self.node("Mod", numbers, self.integers(NOISE_FRAMES))
+        noise = self.node("Gather", self.constant(_array(spectrum.noise)), numbers, axis=0)
+        return self.node("Add", coded, self.node("Mul", amplitude, noise))
+
+    def _energies(self, spectrum: Spectrum, coefficients: str) -> str:
+        squares = self.node("Mul", coefficients, coefficients)
+        return self.node("MatMul", squares, self.constant(_array(spectrum.means)))
+
+    def _companded(self, x: str, floor: float, power: float) -> str:
+        if power == 1:
+            return x
+        square = self.node("Add", self.node("Mul", x, x), self.number(floor))
+        return self.node("Mul", x, self.node("Pow", square, self.number((power - 1) / 2)))
 
     def cut(self, x: str, start: int, end: int, axis: int = 1) -> str:
         return self.node("Slice", x, self.integers(start), self.integers(end), self.integers(axis))

@@ -1,6 +1,7 @@
 """The training loss of the token codec: waveform, spectral, SNR and quantiser terms."""
 
 import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,10 +10,10 @@ from torch import Tensor, nn
 
 from codec import distributed
 from codec.precision import full_float32
+from codec.tokens.hearing import envelope_distance, loudness_distance
 
 RESOLUTIONS = 512, 1024, 2048  # STFT windows in samples; hops are half
 SHAPED_WINDOW = 512  # samples; hops are a quarter
-SHAPING = 0.6  # power of the spectrum by which noise and speech are divided: 0: plain SNR, 1: noise as loud as speech everywhere
 SHAPED_BINS, SHAPED_FRAMES = 9, 3  # over which a spectrum is smoothed: 280 Hz, 48 ms
 
 
@@ -28,6 +29,9 @@ class LossConfig:
     vq_weight: float = 1.0
     snr_weight: float = 1.0
     shaped_snr_weight: float = 0.25
+    shaping: float = 0.6
+    loudness_weight: float = 0.0
+    envelope_weight: float = 0.0
 
 
 class CodecLoss(nn.Module):
@@ -44,7 +48,7 @@ class CodecLoss(nn.Module):
 
         Returns:
             `total` and every term with a weight above 0, unweighted: `l1`, `mse`, `perceptual`, `vq`, `snr`,
-            `shaped_snr`.
+            `shaped_snr`, `loudness`, `envelope`.
         """
         terms = {
             "l1": lambda: (audio - output).abs().mean(),
@@ -53,6 +57,8 @@ class CodecLoss(nn.Module):
             "vq": lambda: vq_loss,
             "snr": lambda: negative_snr(audio, output),
             "shaped_snr": lambda: self._shaped_snr(audio, output),
+            "loudness": lambda: self._heard(loudness_distance, audio, output),
+            "envelope": lambda: self._heard(envelope_distance, audio, output),
         }
         weights = {name: getattr(self.config, f"{name}_weight") for name in terms}
         values = {name: terms[name]() for name, weight in weights.items() if weight > 0}
@@ -86,6 +92,10 @@ class CodecLoss(nn.Module):
         logarithms = [(magnitude + 1e-4).log() for magnitude in magnitudes]
         return nn.functional.l1_loss(*magnitudes) + nn.functional.l1_loss(*logarithms)
 
+    def _heard(self, distance: Callable[[Tensor, Tensor], Tensor], audio: Tensor, output: Tensor) -> Tensor:
+        with full_float32(audio.device):
+            return distance(audio, output).mean()
+
     def _shaped_snr(self, audio: Tensor, output: Tensor) -> Tensor:
         """-SNR in nepers, with signal and noise divided by a power of the smoothed spectrum of the speech.
 
@@ -106,7 +116,7 @@ class CodecLoss(nn.Module):
             power = spectrum.abs().square()
             window, around = (SHAPED_BINS, SHAPED_FRAMES), (SHAPED_BINS // 2, SHAPED_FRAMES // 2)
             smooth = nn.functional.avg_pool2d(power[:, None], window, 1, around)[:, 0]
-            weight = (smooth + 1e-5 * power.mean((1, 2), keepdim=True) + 1e-6) ** -SHAPING
+            weight = (smooth + 1e-5 * power.mean((1, 2), keepdim=True) + 1e-6) ** -self.config.shaping
             noise, signal = ((weight * part).sum((1, 2)) for part in (error.abs().square(), power))
             return 0.5 * (noise / (signal + 1e-8) + 1e-4).log().mean()
 

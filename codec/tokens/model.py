@@ -11,7 +11,9 @@ from torch import Tensor, nn
 
 from codec.mdct import MDCT
 from codec.tokens.blocks import CausalStack
+from codec.tokens.prior import TokenPrior
 from codec.tokens.quantizer import QuantizerConfig, ResidualVQ
+from codec.tokens.spectrum import Spectrum
 
 AVERAGES = "quantizer.usage", "quantizer.sums"  # buffers that only training needs
 
@@ -27,6 +29,9 @@ class TokenConfig:
     encoder_layers: int = 4
     decoder_layers: int = 4
     kernel: int = 7
+    compand: float = 1.0
+    noise_from: float | None = None
+    noise_weight: float = 1.5
     init: Literal["pca", "random"] = "pca"
     output_activation: Literal["none", "tanh"] = "none"
     quantizer: QuantizerConfig = field(default_factory=QuantizerConfig)
@@ -45,6 +50,7 @@ class State(NamedTuple):
 
     overlap: Tensor  # [batch, hop]: samples ahead of the next ones, or what the last frame adds to them
     past: list[Tensor]  # [batch, kernel - 1, channels] of each block
+    frame: int = 0  # number of the next one
 
 
 class TokenCodec(nn.Module):
@@ -59,13 +65,16 @@ class TokenCodec(nn.Module):
         super().__init__()
         self.config = config
         self.mdct = MDCT(config.hop)
-        self.analysis = nn.Linear(config.hop, config.latent, bias=False)
-        self.synthesis = nn.Linear(config.latent, config.hop, bias=False)
+        self.spectrum = Spectrum(config.hop, config.sample_rate, config.compand, config.noise_from, config.noise_weight)
+        features = self.spectrum.size
+        self.analysis = nn.Linear(features, config.latent, bias=False)
+        self.synthesis = nn.Linear(config.latent, features, bias=False)
         zero_out = config.init == "pca"
         sizes = dict(channels=config.channels, kernel=config.kernel, zero_out=zero_out)
-        self.encoder = CausalStack(config.hop, outputs=config.latent, layers=config.encoder_layers, **sizes)
-        self.decoder = CausalStack(config.latent, outputs=config.hop, layers=config.decoder_layers, **sizes)
+        self.encoder = CausalStack(features, outputs=config.latent, layers=config.encoder_layers, **sizes)
+        self.decoder = CausalStack(config.latent, outputs=features, layers=config.decoder_layers, **sizes)
         self.quantizer = ResidualVQ(config.quantizer, config.latent)
+        self.prior = TokenPrior(config.quantizer.levels, config.quantizer.size)
         self.register_buffer("level", torch.ones(()))  # RMS of the MDCT coefficients, so that the network sees about 1
 
     @classmethod
@@ -74,7 +83,7 @@ class TokenCodec(nn.Module):
         values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         codec = cls(TokenConfig(**{**values, "quantizer": QuantizerConfig(**values["quantizer"])}))
         averages = {name: value for name, value in codec.state_dict().items() if name in AVERAGES}
-        weights = {name: value.float() for name, value in load_file(folder / "model.safetensors").items()}
+        weights = load_file(folder / "model.safetensors")
         codec.load_state_dict(averages | weights)
         return codec.eval()
 
@@ -85,7 +94,8 @@ class TokenCodec(nn.Module):
         training are left out.
         """
         kept = {name: value for name, value in self.state_dict().items() if name not in AVERAGES}
-        weights = {name: value.detach().cpu().half().contiguous() for name, value in kept.items()}
+        half = (value.half() if value.is_floating_point() else value for value in kept.values())
+        weights = {name: value.detach().cpu().contiguous() for name, value in zip(kept, half, strict=True)}
         save_file(weights, folder / "model.safetensors")
         (folder / "config.json").write_text(json.dumps(asdict(self.config), indent=2) + "\n", encoding="utf-8")
 
@@ -108,7 +118,7 @@ class TokenCodec(nn.Module):
         coefficients = self.mdct(audio)
         self.level.copy_(coefficients.square().mean().sqrt().clamp(min=1e-8))
         if self.config.init == "pca":
-            flat = (coefficients / self.level).flatten(0, 1)
+            flat = self.spectrum.features(coefficients / self.level).flatten(0, 1)
             _, vectors = torch.linalg.eigh(flat.t() @ flat / len(flat))
             principal = vectors[:, -self.config.latent :].flip(1)
             self.analysis.weight.copy_(principal.t())
@@ -126,25 +136,26 @@ class TokenCodec(nn.Module):
         return self._activated(self.mdct.inverse(coefficients, samples))
 
     def _analysed(self, coefficients: Tensor, past: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        coefficients = coefficients / self.level
-        encoded, past = self.encoder(coefficients, past)
-        return self.analysis(coefficients) + encoded, past
+        features = self.spectrum.features(coefficients / self.level)
+        encoded, past = self.encoder(features, past)
+        return self.analysis(features) + encoded, past
 
-    def _synthesised(self, latents: Tensor, past: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+    def _synthesised(self, latents: Tensor, past: list[Tensor], frame: int = 0) -> tuple[Tensor, list[Tensor]]:
         decoded, past = self.decoder(latents, past)
-        return (self.synthesis(latents) + decoded).float() * self.level, past
+        features = (self.synthesis(latents) + decoded).float()
+        return self.spectrum.coefficients(features, frame) * self.level, past
 
     def _activated(self, audio: Tensor) -> Tensor:
         return audio.tanh() if self.config.output_activation == "tanh" else audio
 
-    def forward(self, audio: Tensor, levels_used: Tensor | None = None) -> TokenOutput:
+    def forward(self, audio: Tensor, levels: Tensor | None = None, shared: Tensor | None = None) -> TokenOutput:
         """Encode and decode for training: greedy codes, straight-through gradients.
 
         Args:
             audio: [batch, samples] in [-1, 1].
-            levels_used: [batch] number of codebooks for each item; None: all.
+            levels, shared: as in `ResidualVQ.forward`.
         """
-        quantized = self.quantizer(self.latents(audio), levels_used)
+        quantized = self.quantizer(self.latents(audio), levels, shared)
         return TokenOutput(self.synthesize(quantized.latents, audio.shape[1]), quantized.codes, quantized.loss)
 
     @torch.no_grad()
@@ -181,6 +192,6 @@ class TokenCodec(nn.Module):
 
         The audio is a hop behind: the first hop of a recording lies before its start.
         """
-        coefficients, past = self._synthesised(self.quantizer.decode(codes), state.past)
+        coefficients, past = self._synthesised(self.quantizer.decode(codes), state.past, state.frame)
         audio, overlap = self.mdct.synthesise(state.overlap, coefficients)
-        return self._activated(audio), State(overlap, past)
+        return self._activated(audio), State(overlap, past, state.frame + codes.shape[2])

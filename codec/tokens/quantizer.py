@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from codec import distributed
 from codec.precision import full_float32
 
+QUIET = 1e-3  # of the mean energy: frames below are not heard as any quieter
+
 
 @dataclass(frozen=True)
 class QuantizerConfig:
@@ -26,6 +28,7 @@ class QuantizerConfig:
     detach_residual: bool = True
     dead_code_share: float = 0.1
     dropout: float = 0.5
+    shared: float = 0.0
     beam: int = 4
 
 
@@ -76,40 +79,51 @@ class ResidualVQ(nn.Module):
             self.sums[level] = codebook * self.usage[level, :, None]
             residual = residual - codebook[codes]
 
-    def forward(self, latents: Tensor, levels_used: Tensor | None = None) -> Quantized:
+    def forward(self, latents: Tensor, levels: Tensor | None = None, shared: Tensor | None = None) -> Quantized:
         """Quantise; in training mode also move the codebooks.
 
         Args:
             latents: [batch, frames, latent].
-            levels_used: [batch] how many levels each item uses; None: all.
+            levels: [batch] how many levels each item uses; None: all.
+            shared: [batch] bool, items whose frames share out that many levels among them (`depths`), so that it is only
+                their mean; None: no item.
         """
         with full_float32(latents.device):
-            return self._quantize(latents.float(), levels_used)
+            return self._quantize(latents.float(), levels, shared)
 
-    def _quantize(self, latents: Tensor, levels_used: Tensor | None) -> Quantized:
+    def _quantize(self, latents: Tensor, levels: Tensor | None, shared: Tensor | None) -> Quantized:
         batch, frames, width = latents.shape
         flat = latents.reshape(-1, width)
-        if levels_used is None:
-            levels_used = torch.full((batch,), self.config.levels, device=latents.device)
-        used = levels_used.repeat_interleave(frames)
-        residual, total, loss, codes = flat, torch.zeros_like(flat), flat.new_zeros(()), []
+        residuals, codes, codewords = [flat], [], []
         for level in range(self.config.levels):
-            active = (level < used).unsqueeze(1).float()
-            index = nearest(residual.detach(), self.codebooks[level])
+            index = nearest(residuals[-1].detach(), self.codebooks[level])
             codeword = self.codebooks[level][index]
-            loss = loss + self._loss(residual, codeword, active)
-            if self.training:
-                self._move(level, residual.detach(), index, active)
-            total = total + codeword * active
             # Without the detach every level after the first gets no commitment gradient (facebookresearch/encodec#25).
-            step = codeword if self.config.detach_residual else residual + (codeword - residual).detach()
-            residual = residual - step
-            codes.append(index.view(batch, frames))
+            last = residuals[-1]
+            step = codeword if self.config.detach_residual else last + (codeword - last).detach()
+            residuals.append(last - step)
+            codes.append(index)
+            codewords.append(codeword)
+        codes, shape = torch.stack(codes), (batch, frames)
+        if levels is None:
+            levels = torch.full((batch,), self.config.levels, device=latents.device)
+        used = levels.repeat_interleave(frames)
+        if shared is not None:
+            errors = torch.stack([residual.detach().square().sum(1) for residual in residuals])
+            chosen = depths(errors.unflatten(1, shape).movedim(0, 2), levels).flatten()
+            used = torch.where(shared.repeat_interleave(frames), chosen, used)
+        total, loss = torch.zeros_like(flat), flat.new_zeros(())
+        for level, (residual, codeword) in enumerate(zip(residuals[:-1], codewords, strict=True)):
+            active = (level < used).unsqueeze(1).float()
+            loss = loss + self._loss(residual, codeword, active)
+            total = total + codeword * active
+            if self.training:
+                self._move(level, residual.detach(), codes[level], active)
         loss = loss / self.config.levels
         if self.config.loss_clamp is not None:
             loss = distributed.clamp_mean(loss, self.config.loss_clamp)
         straight_through = flat + (total - flat).detach()
-        return Quantized(straight_through.view_as(latents), torch.stack(codes, 1), loss)
+        return Quantized(straight_through.view_as(latents), codes.unflatten(1, shape).transpose(0, 1), loss)
 
     def _loss(self, residual: Tensor, codeword: Tensor, active: Tensor) -> Tensor:
         if self.config.commitment == "codebook":
@@ -170,18 +184,50 @@ class ResidualVQ(nn.Module):
         return codes[:, 0].view(batch, frames, levels).transpose(1, 2)
 
     def decode(self, codes: Tensor) -> Tensor:
-        """Codes [batch, levels, frames] to latents [batch, frames, latent]; any number of levels up to all."""
+        """Codes [batch, levels, frames] to latents [batch, frames, latent]; any number of levels, -1 where there is none."""
         return self.decode_prefixes(codes)[-1]
 
     def decode_prefixes(self, codes: Tensor) -> Tensor:
         """The latents [levels, batch, frames, latent] of the first 1, 2, ... levels in codes [batch, levels, frames]."""
-        codewords = [self.codebooks[level][codes[:, level]] for level in range(codes.shape[1])]
+        there = (codes >= 0).unsqueeze(3)
+        codewords = [
+            self.codebooks[level][codes[:, level].clamp(min=0)] * there[:, level] for level in range(codes.shape[1])
+        ]
         return torch.stack(codewords).cumsum(0)
+
+    def errors(self, latents: Tensor, codes: Tensor) -> Tensor:
+        """Squared error [batch, frames, levels + 1] of latents coded with the first 0, 1, ... levels of codes."""
+        prefixes = torch.cat([torch.zeros_like(latents)[None], self.decode_prefixes(codes)])
+        return (prefixes - latents).square().sum(3).movedim(0, 2)
 
 
 def _relative_distance(points: Tensor, codebook: Tensor) -> Tensor:
     """Squared distance [..., codewords] of points [..., latent], less the points' own squared norm."""
     return codebook.square().sum(1) - 2 * points @ codebook.t()
+
+
+def depths(errors: Tensor, mean_levels: Tensor) -> Tensor:
+    """How many levels each frame uses [batch, frames]: the next levels go where each takes away most of what is heard.
+
+    Error counts over the square root of the frame's energy, between that of waveforms and that of loudness. A level that helps
+    little by itself counts with those after it, by the convex hull of errors over levels (Shoham and Gersho, "Efficient bit
+    allocation for an arbitrary set of quantizers", IEEE TASSP 36, 1988).
+
+    Args:
+        errors: [batch, frames, levels + 1] squared error with 0, 1, ... levels; with 0 it is the frame's energy.
+        mean_levels: [batch], over the frames of an item; met as nearly as frames allow.
+    """
+    energy = errors[..., :1]
+    heard = errors / (energy + QUIET * energy.mean(1, keepdim=True) + 1e-12).sqrt()
+    number = torch.arange(errors.shape[2], device=errors.device, dtype=errors.dtype)
+    apart = number - number[:, None]
+    slopes = (heard[..., :, None] - heard[..., None, :]) / apart  # [..., from, to]
+    slopes = slopes.masked_fill(apart <= 0, -torch.inf)
+    furthest = slopes.flip(3).cummax(3).values.flip(3)  # the best way on from a level to this one or a later one
+    gains = furthest.cummin(2).values.diagonal(1, 2, 3)  # of each level, never more than of those before it
+    count = (mean_levels * errors.shape[1]).round().long().clamp(0, gains[0].numel())
+    least = gains.flatten(1).sort(1, descending=True).values.gather(1, (count[:, None] - 1).clamp(min=0))
+    return ((gains >= least[..., None]) & (gains > 0) & (count[:, None, None] > 0)).sum(2)
 
 
 def nearest(points: Tensor, codebook: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ class TokenStreamEncoder:
         waiting = np.concatenate([self._waiting, floats(checked(samples))], dtype=np.float32)
         whole = len(waiting) // self._hop * self._hop
         self._waiting = waiting[whole:].copy()
-        return self._walk.push(waiting[:whole]).T if whole else np.zeros((self.levels, 0), np.int64)
+        return self._walk.push(waiting[:whole])[0].T if whole else np.zeros((self.levels, 0), np.int64)
 
     def finish(self) -> np.ndarray:
         """The tokens [levels, frames] of what is left: one or two frames."""
@@ -51,13 +51,13 @@ class TokenStreamDecoder:
         tokens = checked_tokens(tokens, self._most, self._size)
         if not tokens.shape[1]:
             return np.zeros(0, np.float32)
-        audio = self._walk.push(np.ascontiguousarray(tokens.T, np.int64))
+        (audio,) = self._walk.push(np.ascontiguousarray(tokens.T, np.int64))
         start, self._first = self._hop if self._first else 0, False
         return audio[start:]
 
 
 def checked_tokens(tokens: np.ndarray, levels: int, size: int) -> np.ndarray:
-    """Tokens [levels, frames] of a codec with so many codebooks of a size.
+    """Tokens [levels, frames] of a codec with so many codebooks of a size; -1 where a frame uses fewer levels.
 
     Raises:
         ValueError: they are none.
@@ -67,6 +67,8 @@ def checked_tokens(tokens: np.ndarray, levels: int, size: int) -> np.ndarray:
         raise ValueError(
             f"tokens must be integers [levels, frames] with 1 to {levels} levels, got {tokens.dtype} {list(tokens.shape)}"
         )
-    if tokens.size and not (tokens.min() >= 0 and tokens.max() < size):
+    if tokens.size and not (tokens.min() >= -1 and tokens.max() < size):
         raise ValueError(f"tokens must lie between 0 and {size - 1}, got {tokens.min()} to {tokens.max()}")
+    if (tokens[1:][tokens[:-1] < 0] >= 0).any():
+        raise ValueError("a token follows a level that its frame does not use (-1)")
     return tokens

@@ -93,6 +93,7 @@ def title(point: str) -> str:
     kind, value = point.rsplit("_", 1)
     words = {
         "codebooks": f"Tokens, {value} codebook{'s' if value != '1' else ''}",
+        "shared": f"Tokens, codebooks shared out, {value} kbit/s",
         "snr": f"Waveform, {value} dB",
         "shaped": f"Waveform with perception, {value} kbit/s",
     }

@@ -13,7 +13,12 @@ from pipeline import files
 from pipeline.report.charts import Series, chart
 from pipeline.stage import StageError
 
-KINDS = {"codebooks": "Tokens", "snr": "Waveform", "shaped": "Waveform, perception"}  # of operating points
+KINDS = {  # of operating points
+    "codebooks": "Tokens",
+    "shared": "Tokens, codebooks shared out",
+    "snr": "Waveform",
+    "shaped": "Waveform, perception",
+}
 MEASURES = {"snr": ("SNR", "dB"), "pesq_wb": ("PESQ-WB", "opinion score"), "stoi": ("STOI", "intelligibility")}
 BY_RATE = "snr_by_rate.csv"
 MARKED = 30  # points of a line; more of them are drawn as a line only

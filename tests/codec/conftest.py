@@ -11,6 +11,14 @@ from codec.waveform.model import WaveformCodec, WaveformConfig
 from tests.conftest import speech
 
 
+@torch.no_grad()
+def fit_prior(tokens, audio):
+    """Set what a codec thinks of the likelihood of its tokens."""
+    latents = tokens.latents(audio)
+    codes = tokens.quantizer(latents).codes
+    tokens.prior.fit(tokens.quantizer.codebooks[0], codes, tokens.quantizer.errors(latents, codes))
+
+
 def save_models(folder):
     """Write both models into `folder` and return it."""
     torch.manual_seed(0)
@@ -18,7 +26,9 @@ def save_models(folder):
     tokens = TokenCodec(
         TokenConfig(hop=160, latent=24, channels=16, encoder_layers=1, decoder_layers=1, quantizer=quantizer)
     )
-    tokens.fit(torch.stack([torch.from_numpy(speech(4, seed)) for seed in range(3)]))
+    audio = torch.stack([torch.from_numpy(speech(4, seed)) for seed in range(3)])
+    tokens.fit(audio)
+    fit_prior(tokens, audio)
     context = ContextConfig(channels=16, expansion=2, taps=2, dilations=(1, 2), features=2, hidden=8)
     for name, model in (("tokens", tokens), ("waveform", WaveformCodec(WaveformConfig(context=context)))):
         (folder / name).mkdir(parents=True)

@@ -65,6 +65,12 @@ def test_tokens_of_a_recording_sound_like_it(folder, run):
     assert np.std(output) == pytest.approx(np.std(voice), rel=0.6)
 
 
+def test_tokens_of_a_rate_stay_below_it(folder, run):
+    assert run("encode", "talk.wav", "--tokens", 3, "--kbps", 1.5)[0] == 0
+    facts = json.loads(run("info", "talk.tlc", "--json")[1])
+    assert facts["codebooks"] == 3 and 1 <= facts["mean_codebooks"] <= 3 and facts["kbps"] <= 1.5
+
+
 def test_standard_input_and_output(folder, models):
     recording = (folder / "talk.wav").read_bytes()
     coded = process("encode", "-", "-o", "-", "--step", 300, "--model", models, input=recording)
@@ -113,7 +119,7 @@ def test_folder_as_output_takes_the_file(folder, run):
     ("arguments", "code", "words"),
     [
         (["encode", "talk.wav"], 2, "--snr"),
-        (["encode", "talk.wav", "--snr", "20", "--kbps", "5"], 2, "not allowed"),
+        (["encode", "talk.wav", "--snr", "20", "--kbps", "5"], 2, "with --kbps"),
         (["encode", "talk.wav", "--snr", "loud"], 2, "loud"),
         (["encode", "talk.wav", "--snr", "nan"], 1, "talk.wav: snr"),
         (["encode", "talk.wav", "--snr", "200"], 1, "talk.wav: 200.00 dB SNR is out of reach"),

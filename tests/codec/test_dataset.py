@@ -54,6 +54,8 @@ def test_statistics_are_those_of_the_tokens(telu, recordings, tmp_path):
     tokens = np.concatenate([values for _, values in dataset.samples(tmp_path / "out")], axis=1)
     assert summary["frames"] == tokens.shape[1] and summary["levels"] == len(tokens) == 2
     assert (summary["frame_rate"], summary["tokens_per_level"], summary["bits_per_frame"]) == (100, 64, 12)
+    bits = [telu.token_bits(values).sum() for _, values in dataset.samples(tmp_path / "out")]
+    assert summary["bits_per_frame_in_a_file"] == pytest.approx(sum(bits) / tokens.shape[1], abs=0.01)
     share = np.unique(tokens[1], return_counts=True)[1] / tokens.shape[1]
     assert summary["perplexity"][1] == pytest.approx(np.exp(-np.sum(share * np.log(share))), abs=0.06)
 

@@ -42,6 +42,7 @@ SMALL = {
     "waveform.train.threads": 1,
     "evaluate.threads": 1,
     "evaluate.levels": [1, 4],
+    "evaluate.shared_kbps": [1.5],
     "evaluate.snr": [15.0],
     "evaluate.kbps": [],
     "tracking.wandb": "disabled",

@@ -377,7 +377,7 @@ def test_the_run_of_a_killed_worker_is_swept_and_a_cancelled_run_leaves_nothing_
     wait_for(lambda: [process.pid for process in fresh.processes()] == [working.pid])
     assert fresh.epoch() == 5 and not (fresh.folder / "data" / "model").exists()
     working.terminate()
-    working.wait(60)
+    working.wait(300)
     hold.unlink()
     assert "continuing after epoch 5" in fresh.run() and fresh.metrics() == undisturbed
 

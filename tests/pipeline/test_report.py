@@ -28,7 +28,7 @@ from pipeline.stage import StageError
 from pipeline.tokens_task import token_config
 from tests.pipeline.conftest import ROOT, SMALL, change_params
 
-POINTS = {"tokens": ["codebooks_1", "codebooks_4"], "waveform": ["snr_15", "shaped_6.5"]}
+POINTS = {"tokens": ["codebooks_1", "codebooks_4", "shared_2"], "waveform": ["snr_15", "shaped_6.5"]}
 KBPS = {"tokens": 2.0, "waveform": 6.5}
 SNR = {"a.wav": 3.0, "b.wav": 9.5, "c.wav": 12.25, "<i>d.wav": 7.0, "e.wav": float("nan")}  # dB, highest rate of tokens
 ORDER = ["c.wav", "b.wav", "<i>d.wav", "a.wav", "e.wav"]

@@ -205,7 +205,7 @@ def test_bfloat16_keeps_codebooks_and_transform_in_float32(ready, change):
     train.main(change(ready, {"train.precision": "bfloat16"}), "tokens")
     (checkpoint,) = (ready / ".work").rglob("checkpoint.pt")
     kept = torch.load(checkpoint, weights_only=False)["model"]
-    assert {value.dtype for value in kept.values()} == {torch.float32}
+    assert {value.dtype for value in kept.values() if value.is_floating_point()} == {torch.float32}
     assert json.loads((METRICS).read_text())["after_training"]["snr_4"] > 0
 
 

@@ -22,11 +22,11 @@ ONLY_MSE = LossConfig(l1_weight=0, mse_weight=1, perceptual_weight=0, vq_weight=
 
 
 def test_total_is_the_weighted_sum(audio):
-    config = LossConfig()
+    config = LossConfig(loudness_weight=0.5, envelope_weight=1.0)
     terms = CodecLoss(config)(audio, audio * 0.8, torch.tensor(0.3))
     weighted = sum(getattr(config, f"{name}_weight") * float(value) for name, value in terms.items() if name != "total")
     assert float(terms["total"]) == pytest.approx(weighted, rel=1e-5)
-    assert set(terms) == {"total", "l1", "mse", "perceptual", "vq", "snr", "shaped_snr"}
+    assert set(terms) == {"total", "l1", "mse", "perceptual", "vq", "snr", "shaped_snr", "loudness", "envelope"}
 
 
 def test_perfect_output_costs_nothing_but_the_snr_floor(audio):

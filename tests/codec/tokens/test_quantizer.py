@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from codec.tokens.quantizer import QuantizerConfig, ResidualVQ, kmeans
+from codec.tokens.quantizer import QuantizerConfig, ResidualVQ, depths, kmeans
 
 SMALL = QuantizerConfig(levels=4, size=16, beam=1)
 
@@ -71,9 +71,34 @@ def test_codes_of_a_frame_do_not_depend_on_its_neighbours(points):
 def test_dropout_leaves_out_the_deeper_levels(points):
     quantizer = fitted(points).eval()
     both = points[:100].view(2, 50, 6)
-    quantized = quantizer(both, levels_used=torch.tensor([1, 4]))
+    quantized = quantizer(both, levels=torch.tensor([1, 4]))
     assert torch.allclose(quantized.latents[0], quantizer.decode(quantized.codes[:1, :1])[0], atol=1e-5)
     assert torch.allclose(quantized.latents[1], quantizer.decode(quantized.codes[1:])[0], atol=1e-5)
+
+
+def test_shared_levels_go_where_they_help_most(points):
+    quantizer = fitted(points).eval()
+    scaled = torch.cat([points[:50] * 0.01, points[50:100]])[None]
+    alike, shared = (
+        quantizer(scaled, levels=torch.tensor([2]), shared=torch.tensor([flag])).latents for flag in (False, True)
+    )
+    assert (shared - scaled).square().sum() < 0.9 * (alike - scaled).square().sum()
+
+
+def test_depths_meet_the_mean_and_never_leave_out_a_level_below():
+    torch.manual_seed(0)
+    errors = torch.rand(3, 200, 9).sort(2, descending=True).values
+    wanted = torch.tensor([1.0, 4.0, 8.0])
+    found = depths(errors, wanted)
+    assert torch.allclose(found.float().mean(1), wanted, atol=0.05)  # equal gains stay together
+    assert int(found.min()) >= 0 and int(found.max()) == 8
+    # No exchange of a level between two frames lowers the error: a frame that has more got more for its last one.
+    costly = torch.zeros(1, 2, 3)
+    costly[0, 0], costly[0, 1] = torch.tensor([10.0, 4.0, 1.0]), torch.tensor([10.0, 8.0, 7.9])
+    assert depths(costly, torch.tensor([1.0])).tolist() == [[2, 0]]
+    # A level that helps only with the next one comes with it.
+    costly[0, 0] = torch.tensor([10.0, 9.9, 1.0])
+    assert depths(costly, torch.tensor([1.0])).tolist() == [[2, 0]]
 
 
 def commitment_gradient(points, **changes):

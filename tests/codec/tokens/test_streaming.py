@@ -85,7 +85,8 @@ def test_what_a_stream_remembers_does_not_grow(telu, spoken):
         (np.zeros(3, np.int64), "levels, frames"),
         (np.zeros((2, 3)), "float64"),
         (np.full((2, 3), 64), "between 0 and 63, got 64"),
-        (np.full((2, 3), -1), "between 0 and 63, got -1"),
+        (np.full((2, 3), -2), "between 0 and 63, got -2"),
+        (np.array([[-1, 0], [3, 3]]), "does not use"),
     ],
 )
 def test_what_are_no_tokens_is_refused_and_the_stream_goes_on(telu, spoken, tokens, said):

@@ -1,0 +1,81 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from codec.tokens.entropy import TokenCoder
+from codec.tokens.model import TokenCodec, TokenConfig
+from codec.tokens.prior import TokenPrior
+from codec.tokens.quantizer import QuantizerConfig
+from tests.codec.conftest import fit_prior
+
+LEVELS, SIZE = 3, 64
+
+
+@pytest.fixture(scope="module")
+def speech(spoken):
+    """A codec, and tokens of speech that its prior was not fitted to."""
+    torch.manual_seed(0)
+    quantizer = QuantizerConfig(levels=LEVELS, size=SIZE)
+    codec = TokenCodec(
+        TokenConfig(hop=160, latent=24, channels=16, encoder_layers=1, decoder_layers=1, quantizer=quantizer)
+    ).eval()
+    audio = torch.stack([torch.from_numpy(spoken(8, seed)) for seed in range(4)])
+    codec.fit(audio)
+    fit_prior(codec, audio)
+    return codec, codec.encode(torch.from_numpy(spoken(8, 9))[None])[0].numpy()
+
+
+@st.composite
+def shared_codes(draw):
+    """Codes [levels, frames], -1 above each frame's depth, with a mean that says what is expected of the depths."""
+    depths = draw(st.lists(st.integers(0, LEVELS), max_size=40))
+    codes = np.full((LEVELS, len(depths)), -1, np.int64)
+    for frame, depth in enumerate(depths):
+        codes[:depth, frame] = draw(st.lists(st.integers(0, SIZE - 1), min_size=depth, max_size=depth))
+    return codes, draw(st.integers(1, LEVELS))
+
+
+@settings(max_examples=50)
+@given(given_codes=shared_codes())
+@pytest.mark.parametrize("fitted", [False, True])
+def test_any_codes_come_back_whatever_was_expected(speech, fitted, given_codes):
+    codes, mean = given_codes
+    coder = TokenCoder(speech[0].prior if fitted else TokenPrior(LEVELS, SIZE))
+    assert np.array_equal(coder.decode(coder.encode(codes, mean), codes.shape[1], LEVELS, mean), codes)
+
+
+@pytest.mark.parametrize("levels", range(1, LEVELS + 1))
+def test_codes_of_equal_depth_come_back(speech, levels):
+    codec, codes = speech
+    coder = TokenCoder(codec.prior)
+    data = coder.encode(codes[:levels], 0)
+    assert np.array_equal(coder.decode(data, codes.shape[1], levels, 0), codes[:levels])
+
+
+def test_speech_costs_fewer_bits_than_equally_likely_codes(speech):
+    codec, codes = speech
+    fitted, plain = TokenCoder(codec.prior), TokenCoder(TokenPrior(LEVELS, SIZE))
+    assert len(fitted.encode(codes, 0)) < 0.9 * len(plain.encode(codes, 0))
+    assert 8 * len(plain.encode(codes, 0)) == pytest.approx(6 * codes.size, rel=0.02)
+
+
+def test_bits_are_those_of_the_payload(speech):
+    codec, codes = speech
+    coder = TokenCoder(codec.prior)
+    assert coder.bits(codes).sum() == pytest.approx(8 * len(coder.encode(codes, 0)), rel=0.02)
+    codes = codes.copy()
+    codes[1:, ::2] = -1
+    assert (coder.bits(codes)[1:, ::2] == 0).all()
+
+
+@settings(max_examples=50)
+@given(payload=st.binary(max_size=60), mean=st.integers(0, LEVELS))
+def test_any_bytes_are_codes_or_an_assertion(speech, payload, mean):
+    coder = TokenCoder(speech[0].prior)
+    try:
+        codes = coder.decode(payload, 20, LEVELS, mean)
+    except AssertionError:
+        return
+    assert codes.shape == (LEVELS, 20) and codes.min() >= -1 and codes.max() < SIZE
