@@ -111,18 +111,18 @@ def test_a_second_repro_only_looks_for_new_recordings(repository):
 
 
 def test_an_experiment_is_a_diff_of_parameters_and_metrics(repository):
-    output = repository.dvc("exp", "run", "--temp", "-S", "loss.mse_weight=0.25", "-n", "quarter-mse", TESTED)
+    output = repository.dvc("exp", "run", "--temp", "-S", "loss.mse_weight=20.0", "-n", "more-mse", TESTED)
     assert (
         "Running stage 'train@tokens'" in output
         and "Running stage 'train@waveform'" not in output
         and "Running stage 'preprocess'" not in output
     )
-    changed = json.loads(repository.dvc("params", "diff", "HEAD", "quarter-mse", "--json"))
-    assert changed == {"params.yaml": {"loss.mse_weight": {"old": 0.5, "new": 0.25, "diff": -0.25}}}
-    metrics = json.loads(repository.dvc("metrics", "diff", "HEAD", "quarter-mse", "--json"))
+    changed = json.loads(repository.dvc("params", "diff", "HEAD", "more-mse", "--json"))
+    assert changed == {"params.yaml": {"loss.mse_weight": {"old": 0.5, "new": 20.0, "diff": 19.5}}}
+    metrics = json.loads(repository.dvc("metrics", "diff", "HEAD", "more-mse", "--json"))
     assert "codebooks_4.snr" in metrics["metrics/tokens/evaluate.json"]
     shown = repository.dvc("exp", "show", "--no-pager", "--csv")
-    assert "quarter-mse" in shown and "loss.mse_weight" in shown
+    assert "more-mse" in shown and "loss.mse_weight" in shown
     assert repository.run("git", "status", "--porcelain").strip() == ""
 
 
