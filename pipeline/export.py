@@ -9,14 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from codec.codec import Codec
+from codec.exact import EXACT_LIMIT, exact_layers
 from codec.onnx_graph import session
 from codec.tokens.engine import TokenWalk
 from codec.tokens.graph import decoder_graph, encoder_graph
 from codec.tokens.model import TokenCodec
 from codec.waveform.engine import TorchEngine
-from codec.waveform.exact import EXACT_LIMIT, exact_layers
 from codec.waveform.model import WaveformCodec
 from pipeline import files, model_card, stage
 from pipeline.sections import Params
@@ -44,10 +45,14 @@ def main(params: Params, model: str) -> None:
 
 
 def export_tokens(folder: Path, shards: Shards) -> dict[str, float]:
-    """Write the ONNX encoder and decoder into a folder with the weights, and compare them with PyTorch."""
+    """Write the ONNX encoder and decoder into a folder with the weights, and compare them with PyTorch.
+
+    Raises:
+        StageError: as in `largest_sum` and `verify`.
+    """
     codec = TokenCodec.load(folder)
     export_onnx(codec, folder)
-    verified = verify(codec, folder, _speech(shards, codec))
+    verified = {"largest_sum": largest_sum(codec), **verify(codec, folder, _speech(shards, codec))}
     print(f"onnxruntime agrees with PyTorch, largest difference {verified['largest_difference']:.1e}")
     return verified
 
@@ -56,13 +61,10 @@ def verify_exact(folder: Path, shards: Shards) -> dict[str, float]:
     """Code test speech with the exported weights; decode with one thread, with two, and with PyTorch.
 
     Raises:
-        StageError: the weights allow sums that float32 does not hold exactly, or the outputs differ in any bit.
+        StageError: as in `largest_sum`, or the outputs differ in any bit.
     """
     codec = WaveformCodec.load(folder)
-    largest = {name: layer.largest_sum() for name, layer in exact_layers(codec)}
-    inexact = [name for name, value in largest.items() if value >= EXACT_LIMIT]
-    if inexact:
-        raise StageError(f"layers {', '.join(inexact)} can reach sums beyond 2^24; train with a larger weight decay")
+    largest = largest_sum(codec)
     models, ids = {"waveform": codec}, {"waveform": bytes(32)}
     coder, threads = Codec(models, ids), torch.get_num_threads()
     audio = np.concatenate([shards.clip(clip) for clip in range(min(len(shards), 50))])
@@ -76,7 +78,20 @@ def verify_exact(folder: Path, shards: Shards) -> dict[str, float]:
     torch.set_num_threads(threads)
     if not all(np.array_equal(outputs[0], other) for other in outputs[1:]):
         raise StageError("one thread, two threads and PyTorch decode a file differently; the export is not written")
-    return {"verified_seconds": len(audio) / codec.config.sample_rate, "largest_sum": max(largest.values())}
+    return {"verified_seconds": len(audio) / codec.config.sample_rate, "largest_sum": largest}
+
+
+def largest_sum(codec: nn.Module) -> int:
+    """The largest sum that any input of the exact layers can lead to.
+
+    Raises:
+        StageError: float32 does not hold it exactly.
+    """
+    largest = {name: layer.largest_sum() for name, layer in exact_layers(codec)}
+    inexact = [name for name, value in largest.items() if value >= EXACT_LIMIT]
+    if inexact:
+        raise StageError(f"layers {', '.join(inexact)} can reach sums beyond 2^24; train with a larger weight decay")
+    return max(largest.values())
 
 
 def export_onnx(codec: TokenCodec, folder: Path) -> None:

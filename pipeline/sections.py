@@ -144,6 +144,7 @@ class Loop(Section):
 
 
 class Train(Loop):
+    prior_steps: int = Field(ge=0)
     min_perplexity: Fraction
 
 

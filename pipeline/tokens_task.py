@@ -1,16 +1,18 @@
 """Training the token codec: waveform, spectral and commitment losses; codebooks by k-means and moving averages."""
 
 import math
+import sys
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
+from tqdm import trange
 
 from codec import distributed
 from codec.tokens.losses import CodecLoss, LossConfig
 from codec.tokens.model import TokenCodec, TokenConfig
-from codec.tokens.quantizer import QuantizerConfig
+from codec.tokens.quantizer import QuantizerConfig, depths
 from pipeline.sections import Params
 from pipeline.shards import Shards
 from pipeline.stage import StageError
@@ -18,7 +20,8 @@ from pipeline.tasks import Crops
 from pipeline.validation import codebook_use, validate
 
 FIT_FRAMES_PER_CODEWORD = 20  # latents for the k-means start
-PRICED_FRAMES_PER_CODEWORD = 200  # from which the prices of tokens come
+PRIOR_RATE = 2e-3  # learning rate of the prior
+DEPTH_BATCHES = 40  # from which the prices of numbers of levels come
 
 
 class TokenTask:
@@ -31,6 +34,7 @@ class TokenTask:
         self.settings, self.loop, self.device = params.quantizer, params.train, device
         self.model = TokenCodec(token_config(params)).to(device)
         self.loss = CodecLoss(LossConfig(**params.loss.model_dump())).to(device)
+        self.model.prior.requires_grad_(False)  # learns last, of a codec that stands still
         self._counts = torch.zeros(params.quantizer.levels, params.quantizer.size, dtype=torch.int64)
 
     def compile(self) -> None:
@@ -93,18 +97,42 @@ class TokenTask:
                 "quantizer.commitment; train.min_perplexity=0 lets the run go on."
             )
 
-    @torch.no_grad()
     def finish(self, crops: Crops) -> None:
-        """Set the prices of tokens from the training speech."""
+        """Learn the prices of tokens from the training speech."""
         self.model.eval()
-        codes, errors = [], []
-        missing = PRICED_FRAMES_PER_CODEWORD * self.settings.size
-        while missing > 0:
-            latents = self.model.latents(crops(64))
-            codes.append(self.model.quantizer(latents).codes)
-            errors.append(self.model.quantizer.errors(latents, codes[-1]))
-            missing -= codes[-1][:, 0].numel()
-        self.model.prior.fit(self.model.quantizer.codebooks[0], torch.cat(codes), torch.cat(errors))
+        prior, codebooks, batch = self.model.prior, self.model.quantizer.codebooks, self.loop.batch
+        with torch.no_grad():
+            prior.set_scale(self.model.latents(crops(batch)))
+        prior.set_depths(torch.cat([self._coded(crops(batch))[1] for _ in range(DEPTH_BATCHES)]))
+        prior.requires_grad_(True)
+        random = np.random.default_rng(self.loop.seed)
+        optimizer = torch.optim.AdamW(prior.parameters(), PRIOR_RATE)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(self.loop.prior_steps, 1))
+        quiet = distributed.rank() > 0
+        for _ in trange(self.loop.prior_steps, unit="step", desc="prior", file=sys.stderr, disable=quiet or None):
+            codes = self._written(crops(batch), random)
+            loss = prior(codes, codebooks).sum() / (codes >= 0).sum()
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+
+    @torch.no_grad()
+    def _written(self, audio: Tensor, random: np.random.Generator) -> Tensor:
+        """Codes [batch, levels, frames] as files of any rate have them, -1 where a frame uses fewer levels."""
+        codes, errors = self._coded(audio)
+        used, shared = self._levels(len(audio), random)
+        used = used[:, None].expand(errors.shape[:2])
+        if shared is not None:
+            used = torch.where(shared[:, None], depths(errors, used[:, 0].float()), used)
+        return torch.where(torch.arange(codes.shape[1], device=codes.device)[:, None] < used[:, None], codes, -1)
+
+    @torch.no_grad()
+    def _coded(self, audio: Tensor) -> tuple[Tensor, Tensor]:
+        """Codes [batch, levels, frames] without a beam, which changes little here, and the errors of their first levels."""
+        latents = self.model.latents(audio)
+        codes = self.model.quantizer(latents).codes
+        return codes, self.model.quantizer.errors(latents, codes)
 
     def save(self, folder: Path) -> None:
         self.model.save(folder)

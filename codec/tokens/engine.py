@@ -16,7 +16,7 @@ class TokenEngine:
 
     def __init__(self, codec: TokenCodec):
         self.hop, self.levels, self.size = codec.config.hop, codec.config.quantizer.levels, codec.config.quantizer.size
-        self.coder = TokenCoder(codec.prior)
+        self.coder = TokenCoder(codec.prior, codec.quantizer.codebooks)
         self._encoder, self._decoder = session(encoder_graph(codec)), session(decoder_graph(codec))
 
     def encoder(self, levels: int) -> "TokenWalk":

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from codec.exact import restore, stored
 from codec.mdct import MDCT
 from codec.tokens.blocks import CausalStack
 from codec.tokens.prior import TokenPrior
@@ -74,7 +75,7 @@ class TokenCodec(nn.Module):
         self.encoder = CausalStack(features, outputs=config.latent, layers=config.encoder_layers, **sizes)
         self.decoder = CausalStack(config.latent, outputs=features, layers=config.decoder_layers, **sizes)
         self.quantizer = ResidualVQ(config.quantizer, config.latent)
-        self.prior = TokenPrior(config.quantizer.levels, config.quantizer.size)
+        self.prior = TokenPrior(config.quantizer.levels, config.quantizer.size, config.latent)
         self.register_buffer("level", torch.ones(()))  # RMS of the MDCT coefficients, so that the network sees about 1
 
     @classmethod
@@ -82,20 +83,17 @@ class TokenCodec(nn.Module):
         """The codec that `save` wrote into `folder`, on the CPU and in evaluation mode."""
         values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         codec = cls(TokenConfig(**{**values, "quantizer": QuantizerConfig(**values["quantizer"])}))
-        averages = {name: value for name, value in codec.state_dict().items() if name in AVERAGES}
-        weights = load_file(folder / "model.safetensors")
-        codec.load_state_dict(averages | weights)
+        restore(codec, load_file(folder / "model.safetensors"))
         return codec.eval()
 
     def save(self, folder: Path) -> None:
         """Write `model.safetensors` and `config.json` into an existing folder.
 
-        Weights are rounded to float16, half the size at an error far below that of the quantiser; the moving averages of
-        training are left out.
+        Weights are rounded to float16, half the size at an error far below that of the quantiser, those of the prior are
+        integers; the moving averages of training are left out.
         """
-        kept = {name: value for name, value in self.state_dict().items() if name not in AVERAGES}
-        half = (value.half() if value.is_floating_point() else value for value in kept.values())
-        weights = {name: value.detach().cpu().contiguous() for name, value in zip(kept, half, strict=True)}
+        state = {name: value for name, value in stored(self).items() if name not in AVERAGES}
+        weights = {name: value.half() if value.is_floating_point() else value for name, value in state.items()}
         save_file(weights, folder / "model.safetensors")
         (folder / "config.json").write_text(json.dumps(asdict(self.config), indent=2) + "\n", encoding="utf-8")
 

@@ -1,67 +1,95 @@
-"""How likely tokens are: tables of integers, from what a frame's first codeword and the frame before tell."""
+"""How likely tokens are: for each a small network looks at what is known of its frame and of the one before."""
 
-import numpy as np
+import math
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-from codec.tokens.quantizer import depths, kmeans, nearest
+from codec.exact import ACTIVATION_BITS, ACTIVATION_LIMIT, ExactLinear, relu
+from codec.tokens.quantizer import depths
 
-CONTEXTS = 64  # kinds of frames, by their first codeword
+HIDDEN = 128
 PRICE_BITS = 3  # prices are in eighths of a bit
 PRECISION = 16  # bits of a frequency
-SMOOTHING = 60.0  # a kind's counts are joined by so many of all kinds together
 
 
 class TokenPrior(nn.Module):
     """Prices of tokens: -log2 of their probability, in eighths of a bit, so that every machine has the same.
 
-    The first codeword of a frame is told by the kind of the frame before, those after it by the kind of their own frame, and
-    its number of levels by that of the frame before. Before `fit` all are equally likely.
+    A codeword is told by the sums of the codewords at the levels below it, of its frame and of the frame before; one of the
+    first level by those of the two frames before. Nothing of a later frame or of a higher level is looked at, so tokens may be
+    coded level by level or frame by frame. The arithmetic is exact (`codec.exact`). A frame's number of levels is told by that
+    of the frame before. At first all are equally likely.
     """
 
-    def __init__(self, levels: int, size: int):
+    def __init__(self, levels: int, size: int, latent: int):
         super().__init__()
         self.levels, self.size = levels, size
-        self.register_buffer("kinds", torch.zeros(size, dtype=torch.uint8))  # of first codewords
-        self.register_buffer("codes", torch.zeros(levels, CONTEXTS + 1, size, dtype=torch.uint8))
+        self.describe = nn.ModuleList(ExactLinear(2 * latent, HIDDEN) for _ in range(levels))
+        self.tell = nn.ModuleList(ExactLinear(HIDDEN, size, gain=0.0) for _ in range(levels))
+        self.register_buffer("exponents", torch.zeros(latent, dtype=torch.int8))
         self.register_buffer("depths", torch.zeros(levels + 1, levels + 2, levels + 1, dtype=torch.uint8))
 
     @torch.no_grad()
-    def fit(self, codebook: Tensor, codes: Tensor, errors: Tensor) -> None:
-        """Set the prices from speech.
+    def set_scale(self, latents: Tensor) -> None:
+        """Set the range in which the latents are looked at from latents [..., latent] of speech."""
+        spread = latents.flatten(0, -2).square().mean(0).sqrt().clamp(min=1e-6)
+        self.exponents.copy_((-spread.log2()).round().clamp(-100, 100))
 
-        Args:
-            codebook: [size, latent], that of the first level.
-            codes: [items, levels, frames].
-            errors: [items, frames, levels + 1] as in `depths`.
-        """
-        count = min(CONTEXTS, self.size)
-        self.kinds.copy_(nearest(codebook, kmeans(codebook, count, iterations=20)))
-        kinds = self.kinds.long()[codes[:, 0]]
-        before = torch.cat([torch.full_like(kinds[:, :1], CONTEXTS), kinds[:, :-1]], dim=1)
-        for level in range(self.levels):
-            context = kinds if level else before
-            counts = _counted(context, codes[:, level], CONTEXTS + 1, self.size)
-            all_kinds = (counts.sum(0) + 0.5) / (counts.sum() + 0.5 * self.size)
-            counts[CONTEXTS] += (level == 0) * counts.sum(0)  # what follows a pause or a packet's start: anything
-            self.codes[level] = _prices(counts + SMOOTHING * all_kinds)
+    @torch.no_grad()
+    def set_depths(self, errors: Tensor) -> None:
+        """Set the prices of numbers of levels from errors [items, frames, levels + 1] of speech, as in `depths`."""
         for mean in range(1, self.levels + 1):
             chosen = depths(errors, torch.full((len(errors),), float(mean), device=errors.device))
             before = torch.cat([torch.full_like(chosen[:, :1], self.levels + 1), chosen[:, :-1]], dim=1)
-            self.depths[mean] = _prices(_counted(before, chosen, self.levels + 2, self.levels + 1) + 0.5)
+            cells = before * (self.levels + 1) + chosen
+            counts = (
+                torch.bincount(cells.flatten(), minlength=self.depths[mean].numel()).view_as(self.depths[mean]) + 0.5
+            )
+            bits = -torch.log2(counts / counts.sum(1, keepdim=True))
+            self.depths[mean] = (bits * 2**PRICE_BITS).round().clamp(max=255)
+
+    def codewords(self, codebooks: Tensor) -> Tensor:
+        """Codebooks [levels, size, latent] as the networks look at them: integers, and after each book's last a row of zeros."""
+        unit = torch.exp2(self.exponents.float() + ACTIVATION_BITS)
+        return functional.pad((codebooks * unit).round(), (0, 0, 0, 1))
+
+    def known(self, codes: Tensor, codewords: Tensor) -> Iterator[Tensor]:
+        """What is known ahead of each level in turn [batch, frames, 2 * latent] of codes [batch, levels, frames].
+
+        The codes of a level are looked at when the next is asked for; -1 among them takes the last row of `codewords`, which are
+        as the method of that name gives them.
+        """
+        sums = codewords[0][codes[:, 0]]
+        before = _earlier(sums)
+        yield seen(before, _earlier(before))
+        for level in range(1, codes.shape[1]):
+            yield seen(sums, _earlier(sums))
+            sums = sums + codewords[level][codes[:, level]]
+
+    def logarithms(self, level: int, known: Tensor) -> Tensor:
+        """log2 of the probabilities [..., size] of a level's codewords, but for a constant, after `known` [..., 2 * latent]."""
+        return self.tell[level](relu(self.describe[level](known)))
+
+    def forward(self, codes: Tensor, codebooks: Tensor) -> Tensor:
+        """Ideal code length in bits of codes [batch, levels, frames], 0 where there is none, for training."""
+        bits = []
+        for level, known in enumerate(self.known(codes, self.codewords(codebooks))):
+            logarithms = math.log(2) * self.logarithms(level, known)
+            nepers = functional.cross_entropy(
+                logarithms.movedim(2, 1), codes[:, level], ignore_index=-1, reduction="none"
+            )
+            bits.append(nepers / math.log(2))
+        return torch.stack(bits, dim=1)
 
 
-def frequencies(prices: np.ndarray) -> np.ndarray:
-    """Frequencies, float32 integers, of prices in eighths of a bit."""
-    table = np.rint(2.0**PRECISION * 2.0 ** (-np.arange(256) / 2**PRICE_BITS)).clip(min=1).astype(np.float32)
-    return table[prices]
+def seen(*sums: Tensor) -> Tensor:
+    """Sums of integer codewords [..., latent] as activations, side by side."""
+    return torch.cat(sums, dim=-1).clamp(-ACTIVATION_LIMIT, ACTIVATION_LIMIT) * 2.0**-ACTIVATION_BITS
 
 
-def _counted(context: Tensor, values: Tensor, contexts: int, size: int) -> Tensor:
-    """How often each of `size` values occurs in each context [contexts, size]."""
-    return torch.bincount((context * size + values).flatten(), minlength=contexts * size).view(contexts, size).float()
-
-
-def _prices(counts: Tensor) -> Tensor:
-    bits = -torch.log2(counts / counts.sum(1, keepdim=True))
-    return (bits * 2**PRICE_BITS).round().clamp(0, 255).to(torch.uint8)
+def _earlier(frames: Tensor) -> Tensor:
+    """Those one frame before [..., frames, channels]; zeros before the first."""
+    return torch.cat([torch.zeros_like(frames[..., :1, :]), frames[..., :-1, :]], dim=-2)

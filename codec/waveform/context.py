@@ -5,7 +5,7 @@ coefficient, those midway between, the odd ones. A causal network over past fram
 in each pass a small network over frequency (the head) adds what past frames and earlier passes show around a
 coefficient. It gives the parameters of a distribution over integers (`codec.waveform.entropy`). Only magnitudes
 are looked at: signs of speech are as good as random, even with the pitch period in hand. All arithmetic is exact
-(`codec.waveform.exact`).
+(`codec.exact`).
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from codec.waveform.exact import ExactConv, ExactDelays, ExactLinear, activation, on_grid, relu
+from codec.exact import ExactConv, ExactDelays, ExactLinear, activation, on_grid, relu
 
 PASSES = (slice(0, None, 4), slice(2, None, 4), slice(1, None, 2))  # coefficients of each pass
 KNOWN = (None, slice(0, None, 4), slice(0, None, 2))  # those that earlier passes have decoded

@@ -5,10 +5,10 @@ from abc import ABC, abstractmethod
 import numpy as np
 import torch
 
+from codec.exact import ACTIVATION_BITS
 from codec.onnx_graph import session
 from codec.waveform import entropy
 from codec.waveform.context import AGE_LIMIT, KNOWN, LARGEST, RECENT, ContextModel
-from codec.waveform.exact import ACTIVATION_BITS
 from codec.waveform.graph import head_graph, trunk_graph
 
 UNIT = 2.0**ACTIVATION_BITS

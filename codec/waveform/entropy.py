@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from codec.waveform.exact import on_grid
+from codec.exact import on_grid
 
 SCALE_BITS, SCALE_LOW, SCALE_HIGH = 3, -40, 56  # log2 of the scale in steps, in eighths: 2^-5 to 2^7
 SCALES = SCALE_HIGH - SCALE_LOW + 1

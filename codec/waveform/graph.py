@@ -8,10 +8,10 @@ folded into its weights, so that between layers there is only rounding and clipp
 import numpy as np
 from onnx import TensorProto
 
+from codec.exact import ACTIVATION_BITS, ACTIVATION_LIMIT
 from codec.onnx_graph import Graph
 from codec.waveform import entropy
 from codec.waveform.context import CONDITIONS, RECENT, RESIDUAL_BITS, RESIDUAL_LIMIT, ContextModel, Head
-from codec.waveform.exact import ACTIVATION_BITS, ACTIVATION_LIMIT
 
 
 def trunk_graph(context: ContextModel) -> bytes:
@@ -86,7 +86,7 @@ def _head(graph: "_ExactGraph", head: Head, described: str, recent: str, known: 
 
 
 class _ExactGraph(Graph):
-    """With the layers of `codec.waveform.exact`."""
+    """With the layers of `codec.exact`."""
 
     def scaled(self, layer, bits: int) -> tuple[np.ndarray, np.ndarray]:
         """A layer's weight and bias such that integers in give integers (and what rounding takes) in units of 2^-bits."""

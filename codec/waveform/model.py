@@ -11,10 +11,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
+from codec.exact import activation, restore, stored
 from codec.mdct import MDCT
 from codec.waveform import entropy
 from codec.waveform.context import ContextConfig, ContextModel
-from codec.waveform.exact import activation, exact_layers
 
 STEPS_PER_OCTAVE = 64
 LAST_STEP = 16 * STEPS_PER_OCTAVE - 1
@@ -71,18 +71,12 @@ class WaveformCodec(nn.Module):
             name: tuple(value) if isinstance(value, list) else value for name, value in values["context"].items()
         }
         codec = cls(WaveformConfig(**{**values, "context": ContextConfig(**context)}))
-        stored = load_file(folder / "model.safetensors")
-        for name, layer in exact_layers(codec):
-            layer.restore(stored.pop(f"{name}.weight"), stored.pop(f"{name}.bias"))
-        codec.load_state_dict(stored, strict=False)
+        restore(codec, load_file(folder / "model.safetensors"))
         return codec.eval()
 
     def save(self, folder: Path) -> None:
         """Write `model.safetensors` (weights as the integers they are) and `config.json` into an existing folder."""
-        tensors = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
-        for name, layer in exact_layers(self):
-            tensors[f"{name}.weight"], tensors[f"{name}.bias"] = (part.cpu().contiguous() for part in layer.integers())
-        save_file(tensors, folder / "model.safetensors")
+        save_file(stored(self), folder / "model.safetensors")
         (folder / "config.json").write_text(json.dumps(asdict(self.config), indent=2) + "\n", encoding="utf-8")
 
     def steps(self, settings: Settings) -> Tensor:

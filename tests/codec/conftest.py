@@ -11,12 +11,19 @@ from codec.waveform.model import WaveformCodec, WaveformConfig
 from tests.conftest import speech
 
 
-@torch.no_grad()
 def fit_prior(tokens, audio):
-    """Set what a codec thinks of the likelihood of its tokens."""
-    latents = tokens.latents(audio)
-    codes = tokens.quantizer(latents).codes
-    tokens.prior.fit(tokens.quantizer.codebooks[0], codes, tokens.quantizer.errors(latents, codes))
+    """Teach a codec how likely its tokens are."""
+    with torch.no_grad():
+        latents = tokens.latents(audio)
+        codes = tokens.quantizer(latents).codes
+    prior, codebooks = tokens.prior, tokens.quantizer.codebooks
+    prior.set_scale(latents)
+    prior.set_depths(tokens.quantizer.errors(latents, codes).detach())
+    optimizer = torch.optim.AdamW(prior.parameters(), 3e-3, weight_decay=0.3)
+    for _ in range(60):
+        optimizer.zero_grad()
+        prior(codes, codebooks).mean().backward()
+        optimizer.step()
 
 
 def save_models(folder):

@@ -94,6 +94,22 @@ def exact_layers(model: nn.Module) -> Iterator[tuple[str, "_ExactWeights"]]:
     return ((name, layer) for name, layer in model.named_modules() if isinstance(layer, _ExactWeights))
 
 
+def stored(model: nn.Module) -> dict[str, Tensor]:
+    """The state of a model, on the CPU, with exact weights as the integers they are."""
+    state = {name: value.detach().cpu() for name, value in model.state_dict().items()}
+    for name, layer in exact_layers(model):
+        state[f"{name}.weight"], state[f"{name}.bias"] = (part.cpu() for part in layer.integers())
+    return {name: value.contiguous() for name, value in state.items()}
+
+
+def restore(model: nn.Module, state: dict[str, Tensor]) -> None:
+    """Take what `stored` gave; names that are missing keep what the model has."""
+    rest = dict(state)
+    for name, layer in exact_layers(model):
+        layer.restore(rest.pop(f"{name}.weight"), rest.pop(f"{name}.bias"))
+    model.load_state_dict(rest, strict=False)
+
+
 class ExactLinear(_ExactWeights):
     """Linear layer on activations [..., inputs]."""
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from codec.waveform.exact import (
+from codec.exact import (
     EXACT_LIMIT,
     ExactConv,
     ExactDelays,
