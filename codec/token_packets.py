@@ -34,9 +34,9 @@ class TokenPackets:
     def choices(self, audio: np.ndarray) -> "Choices":
         """Audio [samples] to what its frames could use."""
         errors, *codes = (
-            np.concatenate(parts) for parts in zip(*self._walked(self.engine.chooser(), audio), strict=True)
+            np.concatenate(parts) for parts in zip(*self._walked(self.engine.chooser(self.levels), audio), strict=True)
         )
-        return Choices(errors[:, : self.levels + 1], codes[: self.levels])
+        return Choices(errors, codes)
 
     def _walked(self, walk: TokenWalk, audio: np.ndarray) -> Iterator[list[np.ndarray]]:
         """What a walk over all of a recording gives, block by block."""
@@ -97,16 +97,19 @@ def largest(encode_at: Callable[[float], bytes], levels: int, allowed: float) ->
     most = encode_at(levels)
     if len(most) <= allowed:
         return most
-    best, low, high = encode_at(0.0), 0.0, float(levels)
+    best = encode_at(0.0)
     if len(best) > allowed:
         raise ValueError(f"{allowed:.0f} bytes are out of reach; a file without tokens has {len(best)}")
+    (low, least), (high, size) = (0.0, len(best)), (float(levels), len(most))
     for _ in range(ATTEMPTS):
-        middle = (low + high) / 2
+        # Size goes nearly straight with the number of levels: aim at the middle of what is good enough.
+        share = ((1 + NEAR) / 2 * allowed - least) / (size - least)
+        middle = low + min(max(share, 0.05), 0.95) * (high - low)
         data = encode_at(middle)
         if len(data) > allowed:
-            high = middle
+            high, size = middle, len(data)
             continue
-        low, best = middle, data
+        low, least, best = middle, len(data), data
         if len(data) >= NEAR * allowed:
             break
     return best

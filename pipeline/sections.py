@@ -110,6 +110,7 @@ class Loss(Section):
     shaping: Fraction
     loudness_weight: NonNegative
     envelope_weight: NonNegative
+    adversarial_weight: NonNegative
 
 
 class Loop(Section):
@@ -144,6 +145,7 @@ class Loop(Section):
 
 
 class Train(Loop):
+    adversarial_after: Fraction
     prior_steps: int = Field(ge=0)
     min_perplexity: Fraction
 

@@ -30,6 +30,7 @@ class Task(Protocol):
     sections: tuple[str, ...]  # of params.yaml, that decide the result besides `preprocess`
     loop: Loop
     model: nn.Module
+    progress: float  # share of the run that has passed, set before each step
 
     def compile(self) -> None:
         """Let torch.compile have the expensive parts."""
@@ -55,6 +56,12 @@ class Task(Protocol):
 
     def refuse(self, statistics: dict[str, float], epoch: int) -> None:
         """Raise StageError if to go on is a waste of time."""
+
+    def state(self) -> dict:
+        """What a checkpoint must hold beside the model and its optimiser."""
+
+    def restore(self, state: dict) -> None:
+        """Take what `state` gave."""
 
     def finish(self, crops: Crops) -> None:
         """What remains to be done once, after the last step."""

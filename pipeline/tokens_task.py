@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 from tqdm import trange
 
 from codec import distributed
+from codec.tokens.adversary import Adversary, balanced
 from codec.tokens.losses import CodecLoss, LossConfig
 from codec.tokens.model import TokenCodec, TokenConfig
 from codec.tokens.quantizer import QuantizerConfig, depths
@@ -34,6 +36,8 @@ class TokenTask:
         self.settings, self.loop, self.device = params.quantizer, params.train, device
         self.model = TokenCodec(token_config(params)).to(device)
         self.loss = CodecLoss(LossConfig(**params.loss.model_dump())).to(device)
+        self.progress = 0.0
+        self.adversary = Adversary(device) if params.loss.adversarial_weight else None
         self.model.prior.requires_grad_(False)  # learns last, of a codec that stands still
         self._counts = torch.zeros(params.quantizer.levels, params.quantizer.size, dtype=torch.int64)
 
@@ -51,7 +55,14 @@ class TokenTask:
     def step(self, audio: Tensor, random: np.random.Generator) -> dict[str, Tensor]:
         output = self.model(audio, *self._levels(len(audio), random))
         self._count(output.codes)
-        return self.loss(audio, output.audio, output.vq_loss)
+        terms = self.loss(audio, output.audio, output.vq_loss)
+        if self.adversary is None or self.progress < self.loop.adversarial_after:
+            return terms
+        terms["discriminator"] = self.adversary.learn(audio, output.audio)
+        terms["adversarial"] = self.adversary.judge(audio, output.audio)
+        weight = self.loss.config.adversarial_weight
+        terms["total"] = balanced(terms["total"], terms["adversarial"], weight, output.audio)
+        return terms
 
     def _levels(self, batch: int, random: np.random.Generator) -> tuple[Tensor, Tensor | None]:
         """How many levels each item uses, and in which items that is a mean over frames.
@@ -134,8 +145,17 @@ class TokenTask:
         codes = self.model.quantizer(latents).codes
         return codes, self.model.quantizer.errors(latents, codes)
 
+    def state(self) -> dict:
+        return {} if self.adversary is None else self.adversary.state()
+
+    def restore(self, state: dict) -> None:
+        if self.adversary is not None:
+            self.adversary.restore(state)
+
     def save(self, folder: Path) -> None:
         self.model.save(folder)
+        if self.adversary is not None:  # to go on from, with other speech
+            save_file(self.adversary.discriminators.state_dict(), folder / "discriminator.safetensors")
 
     def summary(self, start: dict[str, float], end: dict[str, float]) -> dict[str, dict[str, float]]:
         shown = [f"snr_{levels}" for levels in sorted({1, 2, 4, self.settings.levels}) if f"snr_{levels}" in end]

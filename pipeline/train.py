@@ -186,6 +186,7 @@ class Run:
             progress = min(max(progress, (self.seconds + elapsed) / (self.settings.minutes * 60)), 1.0)
         warmup = min(1.0, (done + 1) / (self.settings.warmup_steps + 1))
         factor = warmup * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
+        self.task.progress = progress
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.learning_rate * factor
 
@@ -194,6 +195,7 @@ class Run:
         return {
             "model": self.task.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "task": self.task.state(),
             "torch_random": torch.get_rng_state(),
             "numpy_random": self.random.bit_generator.state,
             "history": self.history,
@@ -205,6 +207,7 @@ class Run:
     def _restore(self, state: dict) -> None:
         self.task.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
+        self.task.restore(state["task"])
         torch.set_rng_state(state["torch_random"])
         self.random.bit_generator.state = state["numpy_random"]
         self.history, self.statistics, self.speed = state["history"], state["statistics"], state["speed"]

@@ -89,6 +89,12 @@ class WaveformTask:
     def refuse(self, statistics: dict[str, float], epoch: int) -> None:
         pass  # no state of it is beyond repair: training goes on lowering bits
 
+    def state(self) -> dict:
+        return {}
+
+    def restore(self, state: dict) -> None:
+        pass
+
     def finish(self, crops: Crops) -> None:
         measure_centroids(self.model, crops(math.ceil(CENTROID_SECONDS / self.loop.crop_seconds)))
 

@@ -1,5 +1,7 @@
 """The token codec in ONNX Runtime: frames that come one by one or all at once, with the same result."""
 
+import functools
+
 import numpy as np
 import onnxruntime
 
@@ -17,15 +19,18 @@ class TokenEngine:
     def __init__(self, codec: TokenCodec):
         self.hop, self.levels, self.size = codec.config.hop, codec.config.quantizer.levels, codec.config.quantizer.size
         self.coder = TokenCoder(codec.prior, codec.quantizer.codebooks)
-        self._encoder, self._decoder = session(encoder_graph(codec)), session(decoder_graph(codec))
+        # A search through fewer codebooks takes less time, so there is a graph for each number of them.
+        self._encoder = functools.cache(lambda levels: session(encoder_graph(codec, levels)))
+        self._decoder = session(decoder_graph(codec))
 
     def encoder(self, levels: int) -> "TokenWalk":
         """Audio [frames * hop] to codes [frames, levels], from a recording's start."""
-        return TokenWalk(self._encoder, "audio", [f"codes_{levels}"])
+        return TokenWalk(self._encoder(levels), "audio", [f"codes_{levels}"])
 
-    def chooser(self) -> "TokenWalk":
+    def chooser(self, levels: int) -> "TokenWalk":
         """Audio [frames * hop] to errors [frames, levels + 1] and codes [frames, N] with N = 1, 2, ... levels."""
-        return TokenWalk(self._encoder, "audio", ["errors", *(f"codes_{count}" for count in range(1, self.levels + 1))])
+        wanted = ["errors", *(f"codes_{count}" for count in range(1, levels + 1))]
+        return TokenWalk(self._encoder(levels), "audio", wanted)
 
     def decoder(self) -> "TokenWalk":
         """Codes [frames, levels], -1 where there is none, to audio [frames * hop], from a recording's start, a hop behind."""

@@ -19,13 +19,13 @@ from codec.tokens.spectrum import COMPRESSED_FLOOR, ENERGY_FLOOR, EXPANDED_FLOOR
 END = np.iinfo(np.int64).max
 
 
-def encoder_graph(codec: TokenCodec) -> bytes:
-    """Audio to codes.
+def encoder_graph(codec: TokenCodec, most: int | None = None) -> bytes:
+    """Audio to codes of up to `most` codebooks; None: all.
 
     Inputs: audio [batch, frames * hop], in which each hop completes a frame; overlap [batch, hop], the hop ahead of it; past_B
     [batch, kernel - 1, channels], what block B remembers; at a recording's start these are zeros. Outputs: codes_N [batch,
-    frames, N] with N codebooks, for every N; errors [batch, frames, levels + 1], the squared error of the latents with 0, 1, ...
-    codebooks; next_overlap and next_past_B for the next call.
+    frames, N] with N codebooks, for every N up to `most`; errors [batch, frames, most + 1], the squared error of the latents with
+    0, 1, ... codebooks; next_overlap and next_past_B for the next call.
     """
     graph, hop = _TokenGraph(), codec.config.hop
     samples = graph.input("audio", "batch", "samples")
@@ -38,7 +38,7 @@ def encoder_graph(codec: TokenCodec) -> bytes:
     graph.output(graph.reshaped(graph.cut(hops, -1, END), 0, hop), "next_overlap", "batch", hop)
     encoded = graph.stack(codec.encoder, features)
     latents = graph.node("Add", graph.linear(codec.analysis, features), encoded)
-    found, errors = _search(graph, codec, latents)
+    found, errors = _search(graph, codec, latents, most or codec.config.quantizer.levels)
     graph.output(errors, "errors", "batch", "frames", len(found) + 1)
     for levels, codes in enumerate(found, 1):
         graph.output(codes, f"codes_{levels}", "batch", "frames", levels, kind=TensorProto.INT64)
@@ -78,13 +78,13 @@ def decoder_graph(codec: TokenCodec) -> bytes:
     return graph.finish("decoder")
 
 
-def _search(graph: "_TokenGraph", codec: TokenCodec, latents: str) -> tuple[list[str], str]:
-    """The beam search of `codec.tokens.quantizer`: codes [batch, frames, levels] for 1, 2, ... levels, and the errors."""
+def _search(graph: "_TokenGraph", codec: TokenCodec, latents: str, most: int) -> tuple[list[str], str]:
+    """The beam search of `codec.tokens.quantizer`: codes [batch, frames, levels] for 1, 2, ... `most` levels, and the errors."""
     settings, width = codec.config.quantizer, codec.config.latent
     residuals = graph.reshaped(latents, 0, -1, 1, width)
     history, found, beam = None, [], 1
     left = [graph.node("ReduceSumSquare", latents, axes=[2], keepdims=1)]
-    for codebook in codec.quantizer.codebooks:
+    for codebook in codec.quantizer.codebooks[:most]:
         # |r - c|^2 in one product: (r, |r|^2, 1) by (-2c, 1, |c|^2).
         squares = graph.node("ReduceSumSquare", residuals, axes=[3], keepdims=1)
         lengthened = graph.node("Concat", residuals, squares, axis=3)

@@ -28,6 +28,7 @@ SMALL = {
     "train.steps_per_epoch": 6,
     "train.batch": 4,
     "train.warmup_steps": 2,
+    "train.prior_steps": 5,
     "waveform.model.channels": 16,
     "waveform.model.expansion": 1,
     "waveform.model.dilations": [1, 2],

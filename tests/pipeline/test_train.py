@@ -64,6 +64,15 @@ def test_what_a_run_leaves(ready, change):
     assert 1 <= float(use["perplexity_4"]) <= 32 and 0 <= float(use["dead_1"]) < 1
 
 
+def test_a_second_phase_brings_in_a_discriminator_and_keeps_it(ready, change):
+    train.main(change(ready, {"loss.adversarial_weight": 0.3, "train.adversarial_after": 0.5}), "tokens")
+    first, second = history()[1:]
+    assert not first["train_adversarial"] and float(second["train_discriminator"]) > 0
+    kept = load_file(MODEL / "discriminator.safetensors")
+    assert any(name.startswith("0.layers.0") for name in kept)
+    assert TokenCodec.load(MODEL).config.hop == 160
+
+
 def test_two_runs_are_equal_to_the_bit(ready):
     train.main(params.load(), "tokens")
     first = outcome()
@@ -93,8 +102,9 @@ def test_training_helps(ready, change):
     assert metrics["after_training"]["snr_4"] > metrics["before_training"]["snr_4"] + 0.05
 
 
-def test_a_killed_run_goes_on_and_ends_in_the_same_weights(ready, change):
-    change(ready, {"train.epochs": 6})
+@pytest.mark.parametrize("settings", [{}, {"loss.adversarial_weight": 0.3, "train.adversarial_after": 0.2}])
+def test_a_killed_run_goes_on_and_ends_in_the_same_weights(ready, change, settings):
+    change(ready, {"train.epochs": 6, **settings})
     subprocess.run(COMMAND, check=True, timeout=120, stderr=subprocess.DEVNULL)
     undisturbed = outcome()
     forget()

@@ -78,7 +78,7 @@ def test_frame_by_frame_gives_the_audio_of_the_whole(codec, audio, frames):
 
 
 def test_errors_are_those_of_the_codes(codec, audio):
-    errors, *choices = TokenEngine(codec).chooser().push(np.concatenate([audio, np.zeros(HOP, np.float32)]))
+    errors, *choices = TokenEngine(codec).chooser(LEVELS).push(np.concatenate([audio, np.zeros(HOP, np.float32)]))
     with torch.no_grad():
         latents = codec.latents(torch.from_numpy(audio)[None])
     for count, codes in enumerate(choices, 1):
