@@ -45,15 +45,15 @@ class TokenPrior(nn.Module):
             chosen = depths(errors, torch.full((len(errors),), float(mean), device=errors.device))
             before = torch.cat([torch.full_like(chosen[:, :1], self.levels + 1), chosen[:, :-1]], dim=1)
             cells = before * (self.levels + 1) + chosen
-            counts = (
-                torch.bincount(cells.flatten(), minlength=self.depths[mean].numel()).view_as(self.depths[mean]) + 0.5
-            )
+            counts = torch.bincount(cells.flatten(), minlength=self.depths[mean].numel()) + 0.5
+            counts = counts.view_as(self.depths[mean])
             bits = -torch.log2(counts / counts.sum(1, keepdim=True))
             self.depths[mean] = (bits * 2**PRICE_BITS).round().clamp(max=255)
 
     def codewords(self, codebooks: Tensor) -> Tensor:
         """Codebooks [levels, size, latent] as the networks look at them: integers, and after each book's last a row of zeros."""
-        unit = torch.exp2(self.exponents.float() + ACTIVATION_BITS)
+        powers = [math.ldexp(1.0, exponent + ACTIVATION_BITS) for exponent in self.exponents.tolist()]
+        unit = torch.tensor(powers, device=codebooks.device)  # exact, as the exponential function need not be
         return functional.pad((codebooks * unit).round(), (0, 0, 0, 1))
 
     def known(self, codes: Tensor, codewords: Tensor) -> Iterator[Tensor]:

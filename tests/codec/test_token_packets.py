@@ -46,3 +46,8 @@ def test_choices_use_the_codes_of_so_many_levels():
 def test_largest_comes_near_the_bytes_allowed(allowed):
     found = largest(lambda mean: bytes(10 + round(190 * (mean / 8) ** 2)), 8, allowed)
     assert 0.9 * min(allowed, 200) <= len(found) <= allowed
+
+
+def test_digital_silence_costs_almost_nothing(telu):
+    silence = np.zeros(10 * 16000, np.float32)
+    assert 8 * len(telu.encode(silence, tokens=0)) / 10 < 120  # bit/s, checksums of the packets and all

@@ -29,10 +29,11 @@ def trained(model):
     return json.loads((files.METRICS / model / "train.json").read_text())
 
 
-def test_two_processes_give_the_tokens_of_one(ready, change):
-    """Also where clamps are at work, a fifth of the codewords is dead, and levels are dropped."""
+@pytest.mark.parametrize("second_phase", [{}, {"loss.adversarial_weight": 0.5, "train.adversarial_after": 0.3}])
+def test_two_processes_give_the_tokens_of_one(ready, change, second_phase):
+    """Also where clamps are at work, a fifth of the codewords is dead, levels are dropped, and a discriminator learns."""
     changes = {"train.epochs": 3, "train.steps_per_epoch": 10, "quantizer.dead_code_share": 0.5}
-    train.main(change(ready, changes), "tokens")
+    train.main(change(ready, changes | second_phase), "tokens")
     alone = trained("tokens")
     train.main(change(ready, PAIR), "tokens")
     together = trained("tokens")
