@@ -287,15 +287,15 @@ class Codec:
 
     def _token_blocks(self, header: Header, packets: list[Packet], lenient: bool) -> Iterator[np.ndarray]:
         coder = TokenPackets(self._token_engine(torch.get_num_threads()), *header.settings)
-        silence = coder.codes(np.zeros(coder.hop, np.float32))[:, :1]
         codes = []
         for _, payload, count in packets:
             try:
-                codes.append(np.repeat(silence, count, 1) if payload is None else coder.unpack(payload, count))
+                found = None if payload is None else coder.unpack(payload, count)
             except ContainerError:
                 if not lenient:
                     raise
-                codes.append(np.repeat(silence, count, 1))
+                found = None
+            codes.append(coder.silence(count) if found is None else found)
         if codes:
             yield from coder.blocks(np.concatenate(codes, axis=1))
 

@@ -8,7 +8,7 @@ straight through (Bengio et al., arXiv 1308.3432); there is no second, "quantise
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -77,7 +77,13 @@ class _ExactWeights(nn.Module):
         return (weight * 2.0**self.weight_bits).to(torch.int8), (bias * 2.0**self.bias_bits).to(torch.int32)
 
     def restore(self, weight: Tensor, bias: Tensor) -> None:
-        """Take what `integers` gave; nothing is left to round when the layer runs."""
+        """Take what `integers` gave; nothing is left to round when the layer runs.
+
+        Raises:
+            ValueError: it is of another shape.
+        """
+        if weight.shape != self.weight.shape or bias.shape != self.bias.shape:
+            raise ValueError(f"weights of shape {list(weight.shape)} where {list(self.weight.shape)} is expected")
         self.weight.data = weight.float() * 2.0**-self.weight_bits
         self.bias.data = bias.float() * 2.0**-self.bias_bits
         self.frozen = True
@@ -102,12 +108,19 @@ def stored(model: nn.Module) -> dict[str, Tensor]:
     return {name: value.contiguous() for name, value in state.items()}
 
 
-def restore(model: nn.Module, state: dict[str, Tensor]) -> None:
-    """Take what `stored` gave; names that are missing keep what the model has."""
-    rest = dict(state)
+def restore(model: nn.Module, state: dict[str, Tensor], missing: Iterable[str] = ()) -> None:
+    """Take what `stored` gave; what may be `missing` keeps the value it has.
+
+    Raises:
+        KeyError, RuntimeError, ValueError: a value is missing, superfluous or of another shape.
+    """
+    rest, kept = dict(state), list(missing)
     for name, layer in exact_layers(model):
-        layer.restore(rest.pop(f"{name}.weight"), rest.pop(f"{name}.bias"))
-    model.load_state_dict(rest, strict=False)
+        names = f"{name}.weight", f"{name}.bias"
+        layer.restore(*(rest.pop(part) for part in names))
+        kept += names
+    own = model.state_dict()
+    model.load_state_dict({name: own[name] for name in kept} | rest)
 
 
 class ExactLinear(_ExactWeights):

@@ -53,10 +53,10 @@ class Graph:
         return model.SerializeToString()
 
 
-def session(graph: bytes) -> onnxruntime.InferenceSession:
-    """A graph ready to run, with as many threads as PyTorch has now."""
+def session(graph: bytes, threads: int | None = None) -> onnxruntime.InferenceSession:
+    """A graph ready to run, with so many threads; None: as many as PyTorch has now."""
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
+    options.intra_op_num_threads = threads or torch.get_num_threads()
     options.enable_mem_pattern = False  # no slower, and less memory
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # leaves the other cores to others
     return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])

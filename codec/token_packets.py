@@ -31,6 +31,10 @@ class TokenPackets:
         parts = [codes for (codes,) in self._walked(self.engine.encoder(self.levels), audio)]
         return np.concatenate(parts).T.astype(np.int64)
 
+    def silence(self, frames: int) -> np.ndarray:
+        """Codes [levels, frames] of silence."""
+        return np.repeat(self.codes(np.zeros(self.hop, np.float32))[:, :1], frames, axis=1)
+
     def choices(self, audio: np.ndarray) -> "Choices":
         """Audio [samples] to what its frames could use."""
         errors, *codes = (

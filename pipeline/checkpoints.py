@@ -50,7 +50,8 @@ class Checkpoints:
 def _run_key(model: str, decides: dict, data: list[Path]) -> str:
     digest = hashlib.sha256(json.dumps([FORMAT, model, decides, torch.__version__], sort_keys=True).encode())
     here = Path(__file__).parent
-    code = [*sorted((here.parent / "codec" / model).glob("*.py")), here / "train.py", here / f"{model}_task.py"]
+    codec = here.parent / "codec"
+    code = [*sorted((codec / model).glob("*.py")), codec / "exact.py", here / "train.py", here / f"{model}_task.py"]
     for path in data + code:
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]

@@ -90,7 +90,9 @@ def largest_sum(codec: nn.Module) -> int:
     largest = {name: layer.largest_sum() for name, layer in exact_layers(codec)}
     inexact = [name for name, value in largest.items() if value >= EXACT_LIMIT]
     if inexact:
-        raise StageError(f"layers {', '.join(inexact)} can reach sums beyond 2^24; train with a larger weight decay")
+        raise StageError(
+            f"layers {', '.join(inexact)} can reach sums beyond 2^24; train with a larger weight decay, or make them narrower"
+        )
     return max(largest.values())
 
 

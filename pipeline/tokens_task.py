@@ -154,7 +154,7 @@ class TokenTask:
 
     def save(self, folder: Path) -> None:
         self.model.save(folder)
-        if self.adversary is not None:  # to go on from, with other speech
+        if self.adversary is not None:  # for whoever trains on
             save_file(self.adversary.discriminators.state_dict(), folder / "discriminator.safetensors")
 
     def summary(self, start: dict[str, float], end: dict[str, float]) -> dict[str, dict[str, float]]:

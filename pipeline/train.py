@@ -130,13 +130,13 @@ class Run:
     def _epoch(self, report: Report, bar: tqdm) -> None:
         began = time.monotonic()
         self.task.model.train()
-        sums: dict[str, float] = {}
+        seen: dict[str, list[float]] = {}  # a term may come in on the way
         for step in range(self.settings.steps_per_epoch):
             values = self._step(step, time.monotonic() - began)
             for name, value in values.items():
-                sums[name] = sums.get(name, 0.0) + value
+                seen.setdefault(name, []).append(value)
             bar.update()
-        trained = {f"train_{name}": value / self.settings.steps_per_epoch for name, value in sums.items()}
+        trained = {f"train_{name}": sum(values) / len(values) for name, values in seen.items()}
         self._close_epoch(trained, report, began)
         bar.set_postfix_str(self.task.headline(self.history[-1]))
 

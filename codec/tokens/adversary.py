@@ -36,7 +36,13 @@ class SpectrumDiscriminator(nn.Module):
     def forward(self, audio: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Audio [batch, samples] to verdicts [batch, 1, frames, places], high for speech, and what its layers see."""
         spectrum = torch.stft(
-            audio, self.window, self.window // 4, window=self.shape, normalized=True, return_complex=True
+            audio,
+            self.window,
+            self.window // 4,
+            window=self.shape,
+            normalized=True,
+            pad_mode="constant",  # the others have no deterministic gradient on CUDA
+            return_complex=True,
         )
         x = torch.view_as_real(spectrum).permute(0, 3, 2, 1)
         features = []
@@ -78,7 +84,8 @@ class Adversary:
                     _, wanted = discriminator(_loud(audio, audio))
                 verdict, seen = discriminator(_loud(output, audio))
                 distances = [
-                    functional.l1_loss(own, other) / other.abs().mean() for own, other in zip(seen, wanted, strict=True)
+                    functional.l1_loss(own, other) / distributed.mean(other.abs().mean())
+                    for own, other in zip(seen, wanted, strict=True)
                 ]
                 loss = loss - verdict.mean() + FEATURES_WEIGHT * torch.stack(distances).mean()
         self.discriminators.requires_grad_(True)

@@ -4,6 +4,7 @@ import functools
 
 import numpy as np
 import onnxruntime
+import torch
 
 from codec.onnx_graph import session
 from codec.tokens.entropy import TokenCoder
@@ -14,14 +15,15 @@ DTYPES = {"tensor(float)": np.float32, "tensor(int64)": np.int64}
 
 
 class TokenEngine:
-    """Encoder and decoder in ONNX Runtime, with as many threads as PyTorch has now."""
+    """Encoder and decoder in ONNX Runtime, with as many threads as PyTorch has when it is made."""
 
     def __init__(self, codec: TokenCodec):
         self.hop, self.levels, self.size = codec.config.hop, codec.config.quantizer.levels, codec.config.quantizer.size
         self.coder = TokenCoder(codec.prior, codec.quantizer.codebooks)
         # A search through fewer codebooks takes less time, so there is a graph for each number of them.
-        self._encoder = functools.cache(lambda levels: session(encoder_graph(codec, levels)))
-        self._decoder = session(decoder_graph(codec))
+        threads = torch.get_num_threads()
+        self._encoder = functools.cache(lambda levels: session(encoder_graph(codec, levels), threads))
+        self._decoder = session(decoder_graph(codec), threads)
 
     def encoder(self, levels: int) -> "TokenWalk":
         """Audio [frames * hop] to codes [frames, levels], from a recording's start."""

@@ -90,14 +90,16 @@ class TokenCoder:
 
     def bits(self, codes: np.ndarray) -> np.ndarray:
         """What each of the codes [levels, frames] costs in `encode`, in bits; 0 where there is none or the frame repeats."""
-        bits = np.zeros(codes.shape)
-        again = _repeated(codes)
-        for level, known in enumerate(self._known(codes)):
-            frames = np.flatnonzero((codes[level] >= 0) & ~again)
-            for portion in np.split(frames, range(PORTION, len(frames), PORTION)):
-                frequencies = self._frequencies(level, known[portion]).astype(np.float64)
-                own = np.take_along_axis(frequencies, codes[level, portion, None], 1)[:, 0]
-                bits[level, portion] = np.log2(frequencies.sum(1) / own)
+        codes, bits = np.array(codes, np.int64), np.zeros(codes.shape)
+        priced = (codes >= 0) & ~_repeated(codes)
+        for start in range(0, codes.shape[1], PORTION):
+            lead = min(start, 2)  # frames before, that tell what is likely
+            portion = slice(start - lead, start + PORTION)
+            for level, known in enumerate(self._known(codes[:, portion])):
+                frames = lead + np.flatnonzero(priced[level, start : start + PORTION])
+                frequencies = self._frequencies(level, known[frames]).astype(np.float64)
+                own = np.take_along_axis(frequencies, codes[level, portion][frames, None], 1)[:, 0]
+                bits[level, start - lead + frames] = np.log2(frequencies.sum(1) / own)
         return bits
 
     def _known(self, codes: np.ndarray) -> Iterator[np.ndarray]:

@@ -83,7 +83,7 @@ class TokenCodec(nn.Module):
         """The codec that `save` wrote into `folder`, on the CPU and in evaluation mode."""
         values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         codec = cls(TokenConfig(**{**values, "quantizer": QuantizerConfig(**values["quantizer"])}))
-        restore(codec, load_file(folder / "model.safetensors"))
+        restore(codec, load_file(folder / "model.safetensors"), missing=AVERAGES)
         return codec.eval()
 
     def save(self, folder: Path) -> None:

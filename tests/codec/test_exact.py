@@ -10,6 +10,8 @@ from codec.exact import (
     exact_layers,
     on_grid,
     relu,
+    restore,
+    stored,
 )
 
 
@@ -79,3 +81,21 @@ def test_integers_restore_the_layer():
 def test_relu_is_never_negative_and_on_the_grid():
     y = relu(torch.randn(1000) * 3)
     assert y.min() == 0 and torch.equal(y * 32, (y * 32).round())
+
+
+def test_what_is_stored_comes_back_and_nothing_may_be_missing_or_too_much():
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(ExactLinear(4, 3), torch.nn.Linear(3, 2))
+    state, other = stored(model), torch.nn.Sequential(ExactLinear(4, 3), torch.nn.Linear(3, 2))
+    assert state["0.weight"].dtype == torch.int8
+    restore(other, state)
+    assert all(torch.equal(value, stored(other)[name]) for name, value in state.items())
+    for wrong in (
+        {name: value for name, value in state.items() if name != "1.bias"},
+        {name: value for name, value in state.items() if name != "0.bias"},
+        state | {"junk": torch.zeros(1)},
+        state | {"0.weight": torch.zeros(3, 5, dtype=torch.int8)},
+    ):
+        with pytest.raises((KeyError, RuntimeError, ValueError)):
+            restore(other, wrong)
+    restore(other, {name: value for name, value in state.items() if name != "1.bias"}, missing=["1.bias"])

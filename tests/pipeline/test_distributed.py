@@ -1,5 +1,6 @@
 """Training in two processes is training in one."""
 
+import csv
 import json
 import os
 import re
@@ -25,6 +26,13 @@ def ready(workspace, change, corpus):
     return workspace
 
 
+def terms():
+    """What the last epoch's losses were."""
+    with (files.PLOTS / "tokens" / "history.csv").open() as file:
+        (*_, last) = csv.DictReader(file)
+    return {name: float(value) for name, value in last.items() if name.startswith("train_")}
+
+
 def trained(model):
     return json.loads((files.METRICS / model / "train.json").read_text())
 
@@ -34,9 +42,11 @@ def test_two_processes_give_the_tokens_of_one(ready, change, second_phase):
     """Also where clamps are at work, a fifth of the codewords is dead, levels are dropped, and a discriminator learns."""
     changes = {"train.epochs": 3, "train.steps_per_epoch": 10, "quantizer.dead_code_share": 0.5}
     train.main(change(ready, changes | second_phase), "tokens")
-    alone = trained("tokens")
+    alone, lost = trained("tokens"), terms()
     train.main(change(ready, PAIR), "tokens")
-    together = trained("tokens")
+    together, lost_together = trained("tokens"), terms()
+    assert ("train_adversarial" in lost) == bool(second_phase)
+    assert lost_together == pytest.approx(lost, rel=0.01, abs=0.002)
     assert together["before_training"] == alone["before_training"]
     for name, value in alone["after_training"].items():
         assert together["after_training"][name] == pytest.approx(value, abs=0.01), name

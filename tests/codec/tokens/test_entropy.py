@@ -4,6 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from codec.tokens import entropy
 from codec.tokens.entropy import TokenCoder
 from codec.tokens.model import TokenCodec, TokenConfig
 from codec.tokens.prior import TokenPrior
@@ -121,3 +122,10 @@ def test_codes_frame_by_frame_are_priced_as_all_at_once(speech):
     whole = coder.bits(codes)
     for frame in range(1, 20):
         assert np.array_equal(coder.bits(codes[:, : frame + 1])[:, frame], whole[:, frame])
+
+
+def test_long_recordings_are_priced_in_portions_alike(speech, monkeypatch):
+    codec, codes = speech
+    whole = coder_of(codec).bits(codes)
+    monkeypatch.setattr(entropy, "PORTION", 50)
+    assert np.array_equal(coder_of(codec).bits(codes[:, ::-1][:, ::-1]), whole)
