@@ -23,6 +23,7 @@ from pipeline.validation import codebook_use, validate
 
 FIT_FRAMES_PER_CODEWORD = 20  # latents for the k-means start
 PRIOR_RATE = 2e-3  # learning rate of the prior
+GAIN_BATCHES = 4  # from which the gain of the output comes
 DEPTH_BATCHES = 40  # from which the prices of numbers of levels come
 
 
@@ -109,8 +110,9 @@ class TokenTask:
             )
 
     def finish(self, crops: Crops) -> None:
-        """Learn the prices of tokens from the training speech."""
+        """Set the gain of the output, and learn the prices of tokens, from the training speech."""
         self.model.eval()
+        self.model.set_gain(crops(GAIN_BATCHES * self.loop.batch))
         prior, codebooks, batch = self.model.prior, self.model.quantizer.codebooks, self.loop.batch
         with torch.no_grad():
             prior.set_scale(self.model.latents(crops(batch)))

@@ -67,7 +67,7 @@ def decoder_graph(codec: TokenCodec) -> bytes:
     latents = graph.node("ReduceSum", codewords, graph.integers(2), keepdims=0)
     features = graph.node("Add", graph.linear(codec.synthesis, latents), graph.stack(codec.decoder, latents))
     coefficients = graph.coefficients(codec.spectrum, features)
-    windowed = graph.node("MatMul", coefficients, graph.constant(_array(codec.mdct.basis * codec.level)))
+    windowed = graph.node("MatMul", coefficients, graph.constant(_array(codec.mdct.basis * codec.level * codec.gain)))
     first, second = graph.nodes("Split", windowed, graph.integers(config.hop, config.hop), count=2, axis=2)
     waiting = graph.node("Concat", graph.reshaped(overlap, 0, 1, config.hop), second, axis=1)
     audio = graph.reshaped(graph.node("Add", first, graph.cut(waiting, 0, -1)), 0, -1)

@@ -77,6 +77,7 @@ class TokenCodec(nn.Module):
         self.quantizer = ResidualVQ(config.quantizer, config.latent)
         self.prior = TokenPrior(config.quantizer.levels, config.quantizer.size, config.latent)
         self.register_buffer("level", torch.ones(()))  # RMS of the MDCT coefficients, so that the network sees about 1
+        self.register_buffer("gain", torch.ones(()))  # of the output; what is learnt for the ear may come out too quiet
 
     @classmethod
     def load(cls, folder: Path) -> "TokenCodec":
@@ -124,6 +125,12 @@ class TokenCodec(nn.Module):
         if self.config.quantizer.init == "kmeans":
             self.quantizer.fit(self.latents(audio).flatten(0, 1))
 
+    @torch.no_grad()
+    def set_gain(self, audio: Tensor) -> None:
+        """Set the gain of the output to that of least squared error, from speech [batch, samples]."""
+        output = self(audio).audio
+        self.gain.mul_((audio * output).sum() / output.square().sum().clamp(min=1e-12))
+
     def latents(self, audio: Tensor) -> Tensor:
         """Audio [batch, samples] to unquantised latents [batch, frames, latent]."""
         return self._analysed(self.mdct(audio), self.encoder.start(len(audio)))[0]
@@ -141,7 +148,7 @@ class TokenCodec(nn.Module):
     def _synthesised(self, latents: Tensor, past: list[Tensor], frame: int = 0) -> tuple[Tensor, list[Tensor]]:
         decoded, past = self.decoder(latents, past)
         features = (self.synthesis(latents) + decoded).float()
-        return self.spectrum.coefficients(features, frame) * self.level, past
+        return self.spectrum.coefficients(features, frame) * (self.level * self.gain), past
 
     def _activated(self, audio: Tensor) -> Tensor:
         return audio.tanh() if self.config.output_activation == "tanh" else audio

@@ -42,6 +42,13 @@ def test_random_start_is_worse_than_pca(codec, audio):
     assert snr(audio, random.eval()(audio).audio) < snr(audio, codec(audio).audio) - 3
 
 
+def test_an_output_that_is_too_quiet_gets_its_gain_back(codec, audio):
+    before = snr(audio, codec(audio).audio)
+    codec.gain.fill_(0.5)
+    codec.set_gain(audio)
+    assert codec.gain == pytest.approx(1.0, abs=0.1) and snr(audio, codec(audio).audio) >= before - 1e-3
+
+
 @pytest.mark.parametrize("samples", [1, 159, 160, 161, 4000])
 def test_output_is_as_long_as_the_input(codec, audio, samples):
     part = audio[:, :samples]
