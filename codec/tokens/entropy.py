@@ -22,7 +22,10 @@ class TokenCoder:
 
     def __init__(self, prior: TokenPrior, codebooks: Tensor):
         self._prior, self._codewords = prior, prior.codewords(codebooks)
-        self._layers = [[_weights(layer) for layer in pair] for pair in zip(prior.describe, prior.tell, strict=True)]
+        self._layers = [
+            (_weights(describe, 0, ACTIVATION_BITS), _weights(tell, ACTIVATION_BITS, PRICE_BITS))
+            for describe, tell in zip(prior.describe, prior.tell, strict=True)
+        ]
         self._depths = [[_model(row) for row in _FREQUENCIES[prices]] for prices in prior.depths.numpy()]
 
     def encode(self, codes: np.ndarray, mean: int) -> bytes:
@@ -110,15 +113,18 @@ class TokenCoder:
     def _frequencies(self, level: int, known: np.ndarray) -> np.ndarray:
         """Frequencies [frames, size] of a level's codewords, as `TokenPrior.logarithms` has them."""
         (describe, shift), (tell, shift_told) = self._layers[level]
-        described = np.rint((known @ describe + shift) * 2**ACTIVATION_BITS).clip(0, ACTIVATION_LIMIT)
-        told = (described * np.float32(2.0**-ACTIVATION_BITS)) @ tell + shift_told
-        prices = np.rint((told.max(1, keepdims=True) - told) * 2**PRICE_BITS)
-        return _FREQUENCIES[prices.clip(max=len(_FREQUENCIES) - 1).astype(np.int32)]
+        described = np.rint(known @ describe + shift).clip(0, ACTIVATION_LIMIT)
+        prices = described @ tell
+        prices += shift_told
+        np.subtract(prices.max(1, keepdims=True), prices, out=prices)
+        np.minimum(np.rint(prices, out=prices), len(_FREQUENCIES) - 1, out=prices)
+        return _FREQUENCIES.take(prices.astype(np.intp))
 
 
-def _weights(layer: ExactLinear) -> list[np.ndarray]:
-    weight, bias = layer.rounded()
-    return [np.ascontiguousarray(part.detach().numpy()) for part in (weight.t(), bias)]
+def _weights(layer: ExactLinear, given: int, wanted: int) -> list[np.ndarray]:
+    """Weights and shifts of a layer that takes multiples of 2^-given and returns multiples of 2^-wanted, both as integers."""
+    weight, bias = (part.detach().numpy() for part in layer.rounded())
+    return [np.ascontiguousarray(weight.T * np.float32(2.0 ** (wanted - given))), bias * np.float32(2.0**wanted)]
 
 
 class _Repeats:
