@@ -11,7 +11,7 @@ from codec.tokens.engine import TokenEngine, TokenWalk
 from codec.tokens.quantizer import depths
 from codec.tokens.streaming import TokenStreamDecoder
 
-BLOCK_FRAMES = 1500  # frames that go through the network at once: bounds memory
+BLOCK_FRAMES = 500  # frames that go through the network at once: what a search level works on stays near the cache
 NEAR = 0.985  # of the bytes allowed: what uses so many is good enough
 ATTEMPTS = 12
 
