@@ -20,7 +20,7 @@ def fit_prior(tokens, audio):
     prior.set_scale(latents)
     prior.set_depths(tokens.quantizer.errors(latents, codes).detach())
     optimizer = torch.optim.AdamW(prior.parameters(), 3e-3, weight_decay=0.3)
-    for _ in range(60):
+    for _ in range(100):
         optimizer.zero_grad()
         prior(codes, codebooks).mean().backward()
         optimizer.step()
