@@ -5,6 +5,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
+TARGETS = (
+    ("waveform", {"step": 400}),
+    ("waveform", {"snr": 10}),
+    ("tokens", {"tokens": 4}),
+    ("tokens", {"tokens": 8}),
+    ("tokens", {"tokens": 0}),
+)
+
 
 def speed(telu, seconds: float) -> Iterator[str]:
     """Lines with the speed of a `codec.codec.Codec` at what it is asked for, on so many seconds of audio."""
@@ -13,8 +21,9 @@ def speed(telu, seconds: float) -> Iterator[str]:
     random = np.random.default_rng(0)
     shape = np.abs(np.sin(np.arange(count) * 12 / telu.sample_rate)) * 0.1
     audio = (np.convolve(random.standard_normal(count), np.ones(12) / 12, "same") * shape).astype(np.float32)
-    for name, target in (("waveform", {"step": 400}), ("waveform", {"snr": 10}), ("tokens", {"tokens": 0})):
-        if name in telu.ids:
+    levels = telu.token_levels if "tokens" in telu.ids else 0
+    for name, target in TARGETS:
+        if name in telu.ids and target.get("tokens", 0) <= levels:
             yield _whole(telu, audio, seconds, target)
     if "tokens" in telu.ids:
         yield _streamed(telu, audio)

@@ -70,6 +70,11 @@ class Codec:
         return self.sample_rate / self._token_coder(0).hop
 
     @property
+    def token_levels(self) -> int:
+        """Codebooks, so the most tokens of a frame."""
+        return self._token_coder(0).engine.levels
+
+    @property
     def token_count(self) -> int:
         """Tokens that a codebook tells apart."""
         return self._token_coder(0).engine.size

@@ -1,5 +1,6 @@
 """Audio to packets of range-coded tokens and back with the token codec."""
 
+import functools
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -33,7 +34,11 @@ class TokenPackets:
 
     def silence(self, frames: int) -> np.ndarray:
         """Codes [levels, frames] of silence."""
-        return np.repeat(self.codes(np.zeros(self.hop, np.float32))[:, :1], frames, axis=1)
+        return np.repeat(self._silent_frame, frames, axis=1)
+
+    @functools.cached_property
+    def _silent_frame(self) -> np.ndarray:
+        return self.codes(np.zeros(self.hop, np.float32))[:, :1]
 
     def choices(self, audio: np.ndarray) -> "Choices":
         """Audio [samples] to what its frames could use."""

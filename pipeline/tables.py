@@ -27,7 +27,7 @@ def points(rows: dict[str, dict]) -> str:
     lines.append("|---" * (len(measures) + 2) + "|")
     for name, row in rows.items():
         cells = [f"{row[measure]:.2f}" if measure in row else "undefined" for measure in ("kbps", *measures)]
-        lines.append(f"| {_as_option(name)} | " + " | ".join(cells) + " |")
+        lines.append(f"| {as_option(name)} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
@@ -66,7 +66,7 @@ def pages() -> list[Path]:
     return [Path("README.md"), *sorted(Path("docs").glob("*.md")), *sorted(Path("codec/weights").glob("*/README.md"))]
 
 
-def _as_option(point: str) -> str:
+def as_option(point: str) -> str:
     kind, _, value = point.partition("_")
     return f"`{OPTIONS[kind].format(value)}`" if kind in OPTIONS else point
 

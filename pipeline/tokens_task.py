@@ -23,8 +23,8 @@ from pipeline.validation import codebook_use, validate
 
 FIT_FRAMES_PER_CODEWORD = 20  # latents for the k-means start
 PRIOR_RATE = 2e-3  # learning rate of the prior
-GAIN_BATCHES = 4  # from which the gain of the output comes
-DEPTH_BATCHES = 40  # from which the prices of numbers of levels come
+GAIN_SECONDS = 48  # of speech, from which the gain of the output comes
+DEPTH_SECONDS = 480  # from which the prices of numbers of levels come
 
 
 class TokenTask:
@@ -36,9 +36,9 @@ class TokenTask:
     def __init__(self, params: Params, device: torch.device):
         self.settings, self.loop, self.device = params.quantizer, params.train, device
         self.model = TokenCodec(token_config(params)).to(device)
-        self.loss = CodecLoss(LossConfig(**params.loss.model_dump())).to(device)
-        self.progress = 0.0
-        self.adversary = Adversary(device) if params.loss.adversarial_weight else None
+        self.loss = CodecLoss(LossConfig(**params.loss.model_dump(exclude={"adversarial_weight"}))).to(device)
+        self.progress, self.adversarial_weight = 0.0, params.loss.adversarial_weight
+        self.adversary = Adversary(device) if self.adversarial_weight else None
         self.model.prior.requires_grad_(False)  # learns last, of a codec that stands still
         self._counts = torch.zeros(params.quantizer.levels, params.quantizer.size, dtype=torch.int64)
 
@@ -61,8 +61,7 @@ class TokenTask:
             return terms
         terms["discriminator"] = self.adversary.learn(audio, output.audio)
         terms["adversarial"] = self.adversary.judge(audio, output.audio)
-        weight = self.loss.config.adversarial_weight
-        terms["total"] = balanced(terms["total"], terms["adversarial"], weight, output.audio)
+        terms["total"] = balanced(terms["total"], terms["adversarial"], self.adversarial_weight, output.audio)
         return terms
 
     def _levels(self, batch: int, random: np.random.Generator) -> tuple[Tensor, Tensor | None]:
@@ -112,11 +111,13 @@ class TokenTask:
     def finish(self, crops: Crops) -> None:
         """Set the gain of the output, and learn the prices of tokens, from the training speech."""
         self.model.eval()
-        self.model.set_gain(crops(GAIN_BATCHES * self.loop.batch))
         prior, codebooks, batch = self.model.prior, self.model.quantizer.codebooks, self.loop.batch
+        heard = crops(math.ceil(GAIN_SECONDS / self.loop.crop_seconds))
+        self.model.set_gain(heard)
         with torch.no_grad():
-            prior.set_scale(self.model.latents(crops(batch)))
-        prior.set_depths(torch.cat([self._coded(crops(batch))[1] for _ in range(DEPTH_BATCHES)]))
+            prior.set_scale(self.model.latents(heard))
+        portions = math.ceil(DEPTH_SECONDS / GAIN_SECONDS)  # not all at once, for the memory
+        prior.set_depths(torch.cat([self._coded(crops(len(heard)))[1] for _ in range(portions)]))
         prior.requires_grad_(True)
         random = np.random.default_rng(self.loop.seed)
         optimizer = torch.optim.AdamW(prior.parameters(), PRIOR_RATE)

@@ -1,18 +1,20 @@
 """Tokens to bytes and back with the prices of `codec.tokens.prior`, by range coding."""
 
-import itertools
-import math
 from collections.abc import Iterator
 
 import constriction
 import numpy as np
 import torch
+from onnx import TensorProto
 from torch import Tensor
 
 from codec.exact import ACTIVATION_BITS, ACTIVATION_LIMIT, ExactLinear
-from codec.tokens.prior import PRECISION, PRICE_BITS, TokenPrior, seen
+from codec.onnx_graph import Graph, session
+from codec.tokens.prior import PRICE_BITS, TokenPrior, seen
 
 PORTION = 2048  # frames priced at once: bounds memory
+PRECISION = 16  # bits of a frequency
+MANTISSA_BITS, EXPONENT_BIAS = 23, 127  # of float32
 
 _CATEGORICAL = constriction.stream.model.Categorical(perfect=False)
 
@@ -22,11 +24,9 @@ class TokenCoder:
 
     def __init__(self, prior: TokenPrior, codebooks: Tensor):
         self._prior, self._codewords = prior, prior.codewords(codebooks)
-        self._layers = [
-            (_weights(describe, 0, ACTIVATION_BITS), _weights(tell, ACTIVATION_BITS, PRICE_BITS))
-            for describe, tell in zip(prior.describe, prior.tell, strict=True)
-        ]
-        self._depths = [[_model(row) for row in _FREQUENCIES[prices]] for prices in prior.depths.numpy()]
+        self._layers = list(map(_Layers, prior.describe, prior.tell))
+        logarithms = -prior.depths.numpy().astype(np.int32)
+        self._depths = [[_model(row) for row in _powers(rows, PRICE_BITS)] for rows in logarithms]
 
     def encode(self, codes: np.ndarray, mean: int) -> bytes:
         """Codes to bytes; trailing zero bytes are left out.
@@ -36,10 +36,8 @@ class TokenCoder:
         """
         coder = constriction.stream.queue.RangeEncoder()
         again, used = _repeated(codes), (codes >= 0).sum(0)
-        repeats = _Repeats()
-        for now in again[1:].astype(int).tolist():
-            coder.encode(now, repeats.model())
-            repeats.push(now)
+        if len(again) > 1:
+            coder.encode(again[1:].astype(np.int32), _CATEGORICAL, _Repeats().expected(again[1:]))
         if mean:
             before = self._prior.levels + 1
             for depth in used[~again].tolist():
@@ -63,7 +61,7 @@ class TokenCoder:
         coder = constriction.stream.queue.RangeDecoder(words)
         again, repeats = np.zeros(frames, bool), _Repeats()
         for frame in range(1, frames):
-            again[frame] = now = coder.decode(repeats.model())
+            again[frame] = now = coder.decode(_model(repeats.counts))
             repeats.push(now)
         used, before = np.full(frames, levels), self._prior.levels + 1
         for frame in np.flatnonzero(~again) if mean else ():
@@ -112,19 +110,43 @@ class TokenCoder:
 
     def _frequencies(self, level: int, known: np.ndarray) -> np.ndarray:
         """Frequencies [frames, size] of a level's codewords, as `TokenPrior.logarithms` has them."""
-        (describe, shift), (tell, shift_told) = self._layers[level]
-        described = np.rint(known @ describe + shift).clip(0, ACTIVATION_LIMIT)
-        prices = described @ tell
-        prices += shift_told
-        np.subtract(prices.max(1, keepdims=True), prices, out=prices)
-        np.minimum(np.rint(prices, out=prices), len(_FREQUENCIES) - 1, out=prices)
-        return _FREQUENCIES.take(prices.astype(np.intp))
+        return self._layers[level].frequencies(known)
 
 
-def _weights(layer: ExactLinear, given: int, wanted: int) -> list[np.ndarray]:
-    """Weights and shifts of a layer that takes multiples of 2^-given and returns multiples of 2^-wanted, both as integers."""
-    weight, bias = (part.detach().numpy() for part in layer.rounded())
-    return [np.ascontiguousarray(weight.T * np.float32(2.0 ** (wanted - given))), bias * np.float32(2.0**wanted)]
+class _Layers:
+    """The two layers of a level. The second, where the work is, multiplies integers of 8 bits."""
+
+    def __init__(self, describe: ExactLinear, tell: ExactLinear):
+        weight, bias = (part.detach().numpy() for part in describe.rounded())
+        self._describe = np.ascontiguousarray(weight.T * np.float32(2.0**ACTIVATION_BITS)), bias * 2.0**ACTIVATION_BITS
+        weight, bias = (part.numpy() for part in tell.integers())
+        graph = Graph()
+        described = graph.input("described", "frames", weight.shape[1], kind=TensorProto.UINT8)
+        product = graph.node("MatMulInteger", described, graph.constant(weight.T))
+        told = graph.node("Add", product, graph.constant(bias))
+        graph.output(told, "told", "frames", len(weight), kind=TensorProto.INT32)
+        self._tell, self._bits = session(graph.finish("tell"), threads=1), tell.bias_bits
+
+    def frequencies(self, known: np.ndarray) -> np.ndarray:
+        weight, bias = self._describe
+        described = np.rint(known @ weight + bias).clip(0, ACTIVATION_LIMIT).astype(np.uint8)
+        (told,) = self._tell.run(None, {"described": described})
+        return _powers(told, self._bits)
+
+
+def _powers(logarithms: np.ndarray, bits: int) -> np.ndarray:
+    """Frequencies [..., size], float32 integers, of logarithms to base 2, int32 in units of 2^-bits, which are used up.
+
+    A float32 holds its exponent above its mantissa, so an integer that is read as one is the power of two that
+    `codec.tokens.prior.straightened` means: nothing is computed that machines could round differently.
+    """
+    largest = logarithms.max(-1, keepdims=True) >> bits << bits
+    logarithms -= largest - (PRECISION << bits)
+    np.maximum(logarithms, 0, out=logarithms)
+    logarithms <<= MANTISSA_BITS - bits
+    logarithms += EXPONENT_BIAS << MANTISSA_BITS
+    frequencies = logarithms.view(np.float32)
+    return np.rint(frequencies, out=frequencies)
 
 
 class _Repeats:
@@ -133,12 +155,22 @@ class _Repeats:
     def __init__(self):
         self._counts, self._before = np.array([[64, 1], [1, 1]], np.float32), 0
 
-    def model(self):
-        return _model(self._counts[self._before])
+    @property
+    def counts(self) -> np.ndarray:
+        """How often the next frame was [different, the same]."""
+        return self._counts[self._before]
 
     def push(self, now: int) -> None:
         self._counts[self._before, now] += 1
         self._before = now
+
+    def expected(self, again: np.ndarray) -> np.ndarray:
+        """The counts [frames, 2] ahead of each of the frames `again` [frames], which are pushed."""
+        counts = np.empty((len(again), 2), np.float32)
+        for frame, now in enumerate(again.astype(int).tolist()):
+            counts[frame] = self.counts
+            self.push(now)
+        return counts
 
 
 def _model(frequencies: np.ndarray):
@@ -150,15 +182,3 @@ def _repeated(codes: np.ndarray) -> np.ndarray:
     again = np.zeros(codes.shape[1], bool)
     again[1:] = (codes[:, 1:] == codes[:, :-1]).all(0)
     return again
-
-
-def _frequency_table() -> np.ndarray:
-    """Frequencies, float32 integers, of prices in eighths of a bit. Roots are exact on every machine, powers are not."""
-    root = 0.5
-    for _ in range(PRICE_BITS):
-        root = math.sqrt(root)
-    shares = itertools.accumulate(itertools.repeat(root, 255), lambda share, factor: share * factor, initial=1.0)
-    return np.rint(2.0**PRECISION * np.array(list(shares))).clip(min=1).astype(np.float32)
-
-
-_FREQUENCIES = _frequency_table()

@@ -17,6 +17,7 @@ from codec.tokens.model import TokenCodec
 from codec.tokens.spectrum import COMPRESSED_FLOOR, ENERGY_FLOOR, EXPANDED_FLOOR, NOISE_FRAMES, Spectrum
 
 END = np.iinfo(np.int64).max
+GROUP = 32  # candidates of the search that are looked at together
 
 
 def encoder_graph(codec: TokenCodec, most: int | None = None) -> bytes:
@@ -91,9 +92,9 @@ def _search(graph: "_TokenGraph", codec: TokenCodec, latents: str, most: int) ->
         lengthened = graph.node("Pad", lengthened, graph.integers(0, 0, 0, 0, 0, 0, 0, 1), graph.number(1.0))
         against = [-2 * codebook, torch.ones(settings.size, 1), codebook.square().sum(1, keepdim=True)]
         errors = graph.node("MatMul", lengthened, graph.constant(_array(torch.cat(against, 1).t())))
-        errors = graph.reshaped(errors, 0, 0, beam * settings.size)
-        beam = min(settings.beam, beam * settings.size)
-        least, best = graph.nodes("TopK", errors, graph.integers(beam), count=2, axis=2, largest=0, sorted=1)
+        candidates = beam * settings.size
+        beam = min(settings.beam, candidates)
+        least, best = graph.least(graph.reshaped(errors, 0, 0, candidates), candidates, beam)
         left.append(graph.cut(least, 0, 1, axis=2))
         parent = graph.node("Div", best, graph.integers(settings.size))
         index = graph.node("Sub", best, graph.node("Mul", parent, graph.integers(settings.size)))
@@ -159,6 +160,27 @@ class _TokenGraph(Graph):
             return x
         square = self.node("Add", self.node("Mul", x, x), self.number(floor))
         return self.node("Mul", x, self.node("Pow", square, self.number((power - 1) / 2)))
+
+    def least(self, x: str, count: int, kept: int) -> list[str]:
+        """The least `kept` of x [batch, frames, count], least first, and their indices: [batch, frames, kept] each.
+
+        They lie in the `kept` groups with the least minima, which are found three times faster than they themselves.
+        """
+        size = math.gcd(count, GROUP)
+        if count // size <= kept:
+            return self._sorted(x, kept)
+        groups = self.reshaped(x, 0, 0, count // size, size)
+        _, chosen = self._sorted(self.node("ReduceMin", groups, axes=[3], keepdims=0), kept)
+        members = self.node("GatherND", groups, self.reshaped(chosen, 0, 0, kept, 1), batch_dims=2)
+        least, places = self._sorted(self.reshaped(members, 0, 0, kept * size), kept)
+        number = self.node("Div", places, self.integers(size))
+        first = self.node(
+            "Mul", self.node("Sub", self.node("GatherElements", chosen, number, axis=2), number), self.integers(size)
+        )
+        return [least, self.node("Add", first, places)]
+
+    def _sorted(self, x: str, kept: int) -> list[str]:
+        return self.nodes("TopK", x, self.integers(kept), count=2, axis=2, largest=0, sorted=1)
 
     def cut(self, x: str, start: int, end: int, axis: int = 1) -> str:
         return self.node("Slice", x, self.integers(start), self.integers(end), self.integers(axis))

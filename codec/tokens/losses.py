@@ -32,7 +32,6 @@ class LossConfig:
     shaping: float = 0.6
     loudness_weight: float = 0.0
     envelope_weight: float = 0.0
-    adversarial_weight: float = 0.0
 
 
 class CodecLoss(nn.Module):

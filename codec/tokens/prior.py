@@ -11,16 +11,16 @@ from codec.exact import ACTIVATION_BITS, ACTIVATION_LIMIT, ExactLinear, relu
 from codec.tokens.quantizer import depths
 
 HIDDEN = 128
-PRICE_BITS = 3  # prices are in eighths of a bit
-PRECISION = 16  # bits of a frequency
+PRICE_BITS = 3  # prices of numbers of levels are in eighths of a bit
 
 
 class TokenPrior(nn.Module):
-    """Prices of tokens: -log2 of their probability, in eighths of a bit, so that every machine has the same.
+    """How likely tokens are, the same on every machine.
 
     A codeword is told by the sums of the codewords at the levels below it, of its frame and of the frame before; one of the
     first level by those of the two frames before. Nothing of a later frame or of a higher level is looked at, so tokens may be
-    coded level by level or frame by frame. The arithmetic is exact (`codec.exact`). A frame's number of levels is told by that
+    coded level by level or frame by frame. The arithmetic is exact (`codec.exact`), powers of two included, as `straightened` has
+    them. A frame's number of levels is told by that
     of the frame before. At first all are equally likely.
     """
 
@@ -47,8 +47,10 @@ class TokenPrior(nn.Module):
             cells = before * (self.levels + 1) + chosen
             counts = torch.bincount(cells.flatten(), minlength=self.depths[mean].numel()) + 0.5
             counts = counts.view_as(self.depths[mean])
-            bits = -torch.log2(counts / counts.sum(1, keepdim=True))
-            self.depths[mean] = (bits * 2**PRICE_BITS).round().clamp(max=255)
+            logarithms = (counts / counts.sum(1, keepdim=True)).log2()
+            whole = logarithms.floor()
+            prices = -(whole + (logarithms - whole).exp2() - 1)  # whose `straightened` is the logarithm
+            self.depths[mean] = (prices * 2**PRICE_BITS).round().clamp(max=255)
 
     def codewords(self, codebooks: Tensor) -> Tensor:
         """Codebooks [levels, size, latent] as the networks look at them: integers, and after each book's last a row of zeros."""
@@ -71,7 +73,7 @@ class TokenPrior(nn.Module):
 
     def logarithms(self, level: int, known: Tensor) -> Tensor:
         """log2 of the probabilities [..., size] of a level's codewords, but for a constant, after `known` [..., 2 * latent]."""
-        return self.tell[level](relu(self.describe[level](known)))
+        return straightened(self.tell[level](relu(self.describe[level](known))))
 
     def forward(self, codes: Tensor, codebooks: Tensor) -> Tensor:
         """Ideal code length in bits of codes [batch, levels, frames], 0 where there is none, for training."""
@@ -83,6 +85,15 @@ class TokenPrior(nn.Module):
             )
             bits.append(nepers / math.log(2))
         return torch.stack(bits, dim=1)
+
+
+def straightened(x: Tensor) -> Tensor:
+    """log2 of 2^x with a straight line from each power of two to the next, which needs no exponential function.
+
+    Source: Mitchell, "Computer multiplication and division using binary logarithms", IRE Transactions EC-11, 1962.
+    """
+    whole = x.detach().floor()
+    return whole + (1 + x - whole).log2()
 
 
 def seen(*sums: Tensor) -> Tensor:

@@ -2,8 +2,10 @@ import math
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from codec.tokens.prior import TokenPrior
+from codec.tokens.prior import TokenPrior, straightened
 
 LEVELS, SIZE, LATENT, FRAMES = 3, 32, 6, 200
 
@@ -88,5 +90,13 @@ def test_numbers_of_levels_are_priced_by_the_one_before():
     prior.set_depths(errors)
     prices = prior.depths[1]
     assert prices[0, 0] > prices[0].min() and prices[2, 0] == prices[2].min()
-    shares = 2.0 ** (-prior.depths[1:].double() / 8)
+    shares = 2.0 ** straightened(-prior.depths[1:].double() / 8)
     assert torch.allclose(shares.sum(2), torch.ones(2, 4, dtype=torch.float64), atol=0.1)
+
+
+@given(st.floats(-50, 50))
+def test_straightened_powers_are_straight_between_those_of_two(x):
+    whole = math.floor(x)
+    assert 2.0 ** straightened(torch.tensor(x, dtype=torch.float64)).item() == pytest.approx(
+        2.0**whole * (1 + x - whole), rel=1e-9
+    )

@@ -1,0 +1,71 @@
+"""A table of token experiments on this commit: `python -m pipeline.experiments NAME... ` writes docs/figures/experiments.json.
+
+A row says what of params.yaml is other than in the experiment named first, what `evaluate@tokens` measured, and the least and the
+greatest perplexity of a codebook in the last epoch of training.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from pipeline import files
+from pipeline.flows import graph
+from pipeline.ladder import runs
+from pipeline.params import keys, parse
+from pipeline.tables import MEASURES, as_option
+
+PAGE = Path("docs/figures/experiments.json")
+SHOWN, DIGITS = ("snr", "pesq_wb", "stoi"), {"stoi": 3}
+
+
+def main(names: list[str]) -> None:
+    missing = [name for name in names if graph.experiment(name) is None]
+    if missing or not names:
+        asked = ", ".join(missing) or "none is named"
+        sys.exit(f"error: no such experiment on this commit: {asked}; `dvc exp list` shows those there are")
+    first, points = _parameters(names[0]), list(_measured(names[0]))
+    columns = [
+        f"{as_option(point)}: kbit/s" if not shown else MEASURES[shown] for point in points for shown in ("", *SHOWN)
+    ]
+    rows = [[_changed(first, _parameters(name)), *_figures(name, points)] for name in names]
+    files.write_json(PAGE, {"columns": ["", *columns, "perplexity"], "rows": rows})
+
+
+def _parameters(name: str) -> dict:
+    text = subprocess.run(
+        ["git", "show", f"{graph.experiment(name)}:params.yaml"], capture_output=True, text=True, check=True
+    ).stdout
+    return parse(text)
+
+
+def _measured(name: str) -> dict[str, dict[str, float]]:
+    """Measures by operating point."""
+    found: dict[str, dict[str, float]] = {}
+    for key, value in graph.metrics(graph.experiment(name))[str(files.METRICS / "tokens" / "evaluate.json")].items():
+        point, _, measure = key.rpartition(".")
+        if point:
+            found.setdefault(point, {})[measure] = value
+    return found
+
+
+def _figures(name: str, points: list[str]) -> list[str]:
+    measured, last = _measured(name), runs.read(name).statistics[-1]
+    shown = [(measured[point][measure], DIGITS.get(measure, 2)) for point in points for measure in ("kbps", *SHOWN)]
+    cells = [f"{value:.{digits}f}" for value, digits in shown]
+    perplexities = [value for key, value in last.items() if key.startswith("perplexity_")]
+    return [*cells, f"{min(perplexities):.0f} to {max(perplexities):.0f}"]
+
+
+def _changed(first: dict, own: dict) -> str:
+    changed = [key for key in keys() if _value(own, key) != _value(first, key)]
+    return ", ".join(f"`{key}={_value(own, key)}`" for key in changed) or "as it is"
+
+
+def _value(values: dict, key: str) -> object:
+    for part in key.split("."):
+        values = values[part]
+    return values
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,59 @@
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from pipeline import experiments, tables
+
+
+@pytest.fixture
+def recorded(tmp_path, monkeypatch):
+    """A repository with the experiments `base` and `louder`, as DVC records them."""
+    parameters = Path("params.yaml").read_text(encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+
+    def git(*arguments):
+        identity = "-c", "user.name=t", "-c", "user.email=t@localhost"
+        return subprocess.run(["git", *identity, *arguments], check=True, capture_output=True, text=True).stdout.strip()
+
+    def write(name, text):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_text(text, encoding="utf-8")
+
+    def record(name, text, pesq, perplexities):
+        write("params.yaml", text)
+        point = {"kbps": 1.9, "snr": 6.5, "pesq_wb": pesq, "stoi": 0.7964}
+        write("metrics/tokens/evaluate.json", json.dumps({"clips": 5, "codebooks_4": point, "shared_2": point}))
+        write("plots/tokens/history.csv", "epoch\n0\n")
+        write("plots/tokens/statistics.csv", f"epoch,perplexity_1,perplexity_2\n0,1,1\n1,{perplexities}\n")
+        git("add", "-A")
+        git("commit", "-q", "-m", name)
+        git("update-ref", f"refs/exps/{head[:2]}/{head[2:]}/{name}", "HEAD")
+        git("reset", "-q", "--hard", head)
+
+    git("init", "-q", "-b", "main")
+    write("params.yaml", parameters)
+    git("add", "-A")
+    git("commit", "-q", "-m", "start")
+    head = git("rev-parse", "HEAD")
+    record("base", parameters, 2.1, "500,612.4")
+    record("louder", parameters.replace("loudness_weight: 0.0", "loudness_weight: 0.5"), 2.25, "480,700")
+
+
+def test_rows_say_what_differs_and_what_came_of_it(recorded):
+    experiments.main(["base", "louder"])
+    found = json.loads(experiments.PAGE.read_text(encoding="utf-8"))
+    assert found["columns"][:3] == ["", "`--tokens 4`: kbit/s", "SNR dB"] and found["columns"][5].startswith(
+        "`--tokens --kbps 2`"
+    )
+    assert found["rows"][0] == ["as it is", *2 * ["1.90", "6.50", "2.10", "0.796"], "500 to 612"]
+    assert found["rows"][1] == ["`loss.loudness_weight=0.5`", *2 * ["1.90", "6.50", "2.25", "0.796"], "480 to 700"]
+    assert tables.render(experiments.PAGE).count("\n") == 3
+
+
+@pytest.mark.parametrize("names", [[], ["base", "quieter"]])
+def test_unknown_experiments_are_named(recorded, names):
+    with pytest.raises(SystemExit, match="quieter" if names else "none is named"):
+        experiments.main(names)
+    assert not experiments.PAGE.exists()
