@@ -24,6 +24,7 @@ COMPARED = (
     ("waveform at equal SNR", "waveform", "snr_", "snr"),
     ("waveform with perception at equal PESQ-WB", "waveform", "shaped_", "pesq_wb"),
     ("tokens at equal SNR", "tokens", "codebooks_", "snr"),
+    ("tokens at equal PESQ-WB", "tokens", "codebooks_", "pesq_wb"),
 )
 
 

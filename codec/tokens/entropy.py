@@ -46,9 +46,8 @@ class TokenCoder:
         for level, known in enumerate(self._known(codes)):
             frames = (used > level) & ~again
             if frames.any():
-                coder.encode(
-                    codes[level, frames].astype(np.int32), _CATEGORICAL, self._frequencies(level, known[frames])
-                )
+                frequencies = self._layers[level].frequencies(known[frames])
+                coder.encode(codes[level, frames].astype(np.int32), _CATEGORICAL, frequencies)
         return coder.get_compressed().astype(">u4").tobytes().rstrip(b"\0")
 
     def decode(self, payload: bytes, frames: int, levels: int, mean: int) -> np.ndarray:
@@ -73,7 +72,7 @@ class TokenCoder:
         for level, known in enumerate(self._known(codes)):
             fresh = (used > level) & ~again
             if level and fresh.any():
-                codes[level, fresh] = coder.decode(_CATEGORICAL, self._frequencies(level, known[fresh]))
+                codes[level, fresh] = coder.decode(_CATEGORICAL, self._layers[level].frequencies(known[fresh]))
                 codes[level] = codes[level, original]
         return codes
 
@@ -85,7 +84,7 @@ class TokenCoder:
             if again[frame]:
                 codes[frame] = codes[frame - 1]
             elif there[frame]:
-                (frequencies,) = self._frequencies(0, np.concatenate([before, earlier])[None])
+                (frequencies,) = self._layers[0].frequencies(np.concatenate([before, earlier])[None])
                 codes[frame] = coder.decode(_model(frequencies))
             before, earlier = words[codes[frame]], before
 
@@ -98,7 +97,7 @@ class TokenCoder:
             portion = slice(start - lead, start + PORTION)
             for level, known in enumerate(self._known(codes[:, portion])):
                 frames = lead + np.flatnonzero(priced[level, start : start + PORTION])
-                frequencies = self._frequencies(level, known[frames]).astype(np.float64)
+                frequencies = self._layers[level].frequencies(known[frames]).astype(np.float64)
                 own = np.take_along_axis(frequencies, codes[level, portion][frames, None], 1)[:, 0]
                 bits[level, start - lead + frames] = np.log2(frequencies.sum(1) / own)
         return bits
@@ -108,13 +107,12 @@ class TokenCoder:
         tokens = torch.from_numpy(codes.astype(np.int64, copy=False))  # no copy: `decode` fills them in
         return (known[0].numpy() for known in self._prior.known(tokens[None], self._codewords))
 
-    def _frequencies(self, level: int, known: np.ndarray) -> np.ndarray:
-        """Frequencies [frames, size] of a level's codewords, as `TokenPrior.logarithms` has them."""
-        return self._layers[level].frequencies(known)
-
 
 class _Layers:
-    """The two layers of a level. The second, where the work is, multiplies integers of 8 bits."""
+    """The two layers of a level. The second, where the work is, multiplies integers of 8 bits.
+
+    Its inputs have 7, so that no processor's pairwise sums of 16 bits overflow.
+    """
 
     def __init__(self, describe: ExactLinear, tell: ExactLinear):
         weight, bias = (part.detach().numpy() for part in describe.rounded())
@@ -128,6 +126,7 @@ class _Layers:
         self._tell, self._bits = session(graph.finish("tell"), threads=1), tell.bias_bits
 
     def frequencies(self, known: np.ndarray) -> np.ndarray:
+        """Frequencies [frames, size] of the level's codewords, as `TokenPrior.logarithms` has them."""
         weight, bias = self._describe
         described = np.rint(known @ weight + bias).clip(0, ACTIVATION_LIMIT).astype(np.uint8)
         (told,) = self._tell.run(None, {"described": described})

@@ -294,5 +294,6 @@ def test_tokens_of_tensors_and_of_int16(telu, audio):
 
 
 def test_more_codebooks_than_there_are_cannot_be_asked_for(telu, audio):
+    assert telu.token_levels == 4
     with pytest.raises(ValueError, match="5 codebooks asked for; this model has 1 to 4"):
         telu.tokenize(audio, levels=5)

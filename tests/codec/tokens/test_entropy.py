@@ -82,6 +82,8 @@ def test_bits_are_those_of_the_payload(speech):
     codes = codes.copy()
     codes[1:, ::2] = -1
     assert (coder.bits(codes)[1:, ::2] == 0).all()
+    codes[1:] = -1
+    assert (coder.bits(codes)[1:] == 0).all()
 
 
 @settings(max_examples=50)
