@@ -204,14 +204,19 @@ class Codec:
         return np.concatenate([np.zeros(0, np.float32), *self._token_coder(len(tokens)).blocks(tokens)])[:samples]
 
     def token_bits(self, tokens: np.ndarray | torch.Tensor) -> np.ndarray:
-        """Bits that each of tokens [levels, frames] costs in a file, from what came before it.
+        """Bits that each of tokens [levels, frames] costs in a file, whose packets know nothing of each other.
+
+        Headers, checksums and flags of frames that repeat come on top.
 
         Raises:
             ValueError: these are no tokens.
             ModelError: there is no token model.
         """
-        engine = self._token_coder(0).engine
-        return engine.coder.bits(checked_tokens(np.asarray(tokens), engine.levels, engine.size))
+        coder = self._token_coder(0)
+        tokens = checked_tokens(np.asarray(tokens), coder.engine.levels, coder.engine.size)
+        starts = range(0, tokens.shape[1], self._packet_frames(coder))
+        packets = np.split(tokens, starts[1:], axis=1)
+        return np.concatenate([coder.engine.coder.bits(packet) for packet in packets], axis=1)
 
     def token_encoder(self, levels: int = 0) -> TokenStreamEncoder:
         """`tokenize` for speech as it comes: `push` samples, at the end `finish`."""
@@ -236,7 +241,13 @@ class Codec:
 
     def _token_coder(self, levels: int) -> TokenPackets:
         engine = self._token_engine(torch.get_num_threads())
-        return TokenPackets(engine, levels or engine.levels)
+        try:
+            return TokenPackets(engine, operator.index(levels) or engine.levels)
+        except TypeError:
+            raise ValueError(f"the number of codebooks must be an integer, got {levels!r}") from None
+
+    def _packet_frames(self, coder: TokenPackets) -> int:
+        return round(PACKET_SECONDS * self.sample_rate / coder.hop)
 
     def _settings(self, step: int, perception: float, level: float) -> tuple[int, int]:
         if not 0 <= step <= LAST_STEP:
@@ -269,8 +280,10 @@ class Codec:
         choices = coder.choices(audio)
 
         def encode_at(mean: float) -> bytes:
-            shared = TokenPackets(coder.engine, coder.levels, max(round(mean), 1))
-            return self._token_file(shared, choices.codes(mean), len(audio))
+            codes = choices.codes(mean)
+            if (codes >= 0).all():  # there is nothing to tell about their number
+                return self._token_file(coder, codes, len(audio))
+            return self._token_file(TokenPackets(coder.engine, coder.levels, max(round(mean), 1)), codes, len(audio))
 
         try:
             return largest(encode_at, coder.levels, kbps * 1000 / 8 * max(len(audio), 1) / self.sample_rate)
@@ -278,7 +291,7 @@ class Codec:
             raise ValueError(f"{kbps} kbps: {error}") from None
 
     def _token_file(self, coder: TokenPackets, codes: np.ndarray, samples: int) -> bytes:
-        size, settings = round(PACKET_SECONDS * self.sample_rate / coder.hop), (coder.levels, coder.mean)
+        size, settings = self._packet_frames(coder), (coder.levels, coder.mean)
         header = Header(Mode.TOKENS, self.ids["tokens"][:4], self.sample_rate, samples, size, 1, settings)
         packets = [coder.pack(codes[:, start : start + size]) for start in range(0, codes.shape[1], size)]
         written = (container.write_packet(number, payload) for number, payload in enumerate(packets))
@@ -291,7 +304,10 @@ class Codec:
             yield decoder.decode(*zip(*packets[start : start + SIDE_BY_SIDE], strict=True))
 
     def _token_blocks(self, header: Header, packets: list[Packet], lenient: bool) -> Iterator[np.ndarray]:
-        coder = TokenPackets(self._token_engine(torch.get_num_threads()), *header.settings)
+        try:
+            coder = TokenPackets(self._token_engine(torch.get_num_threads()), *header.settings)
+        except ValueError as error:
+            raise ContainerError(f"the header does not fit the model: {error}") from None
         codes = []
         for _, payload, count in packets:
             try:

@@ -45,7 +45,10 @@ class Header:
     settings: tuple[int, ...]  # waveform: step, knee; tokens: most codebooks of a frame, about how many on average or 0
 
     def __post_init__(self):
-        allowed = {Mode.WAVEFORM: (1 << 10, 1 << 8), Mode.TOKENS: (33, 33)}[self.mode]
+        allowed = {
+            Mode.WAVEFORM: (range(1 << 10), range(1 << 8)),
+            Mode.TOKENS: (range(1, 33), range(33)),
+        }[self.mode]
         checks = (
             ("model id", len(self.model) == 4, self.model),
             ("sample rate", self.sample_rate % 1000 == 0 and 0 < self.sample_rate <= 255_000, self.sample_rate),
@@ -55,7 +58,7 @@ class Header:
             ("settings", len(self.settings) == len(allowed), self.settings),
             (
                 "settings",
-                all(0 <= value < end for value, end in zip(self.settings, allowed, strict=False)),
+                all(value in valid for value, valid in zip(self.settings, allowed, strict=False)),
                 self.settings,
             ),
         )

@@ -56,7 +56,7 @@ class _ExactWeights(nn.Module):
     def __init__(self, shape: tuple[int, ...], fan_in: int, gain: float):
         super().__init__()
         # A unit is about a 24th of the usual standard deviation, so that the limit lies at five standard deviations.
-        self.weight_bits = round(math.log2(math.sqrt(fan_in))) + 5
+        self.weight_bits = round(math.log2(fan_in) / 2) + 5
         self.weight = nn.Parameter(torch.randn(shape) * gain / math.sqrt(fan_in))
         self.bias = nn.Parameter(torch.zeros(shape[0]))
         self.frozen = False

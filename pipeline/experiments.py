@@ -23,19 +23,31 @@ def main(names: list[str]) -> None:
     if missing or not names:
         asked = ", ".join(missing) or "none is named"
         sys.exit(f"error: no such experiment on this commit: {asked}; `dvc exp list` shows those there are")
-    first, points = _parameters(names[0]), list(_measured(names[0]))
+    trained_only = [name for name in names if not _evaluated(name)]
+    if trained_only:
+        sys.exit(f"error: {', '.join(trained_only)}: what was trained was not evaluated; run it up to evaluate@tokens")
+    first, points = _read(names[0], "params.yaml"), list(_measured(names[0]))
     columns = [
         f"{as_option(point)}: kbit/s" if not shown else MEASURES[shown] for point in points for shown in ("", *SHOWN)
     ]
-    rows = [[_changed(first, _parameters(name)), *_figures(name, points)] for name in names]
+    rows = [[_changed(first, _read(name, "params.yaml")), *_figures(name, points)] for name in names]
     files.write_json(PAGE, {"columns": ["", *columns, "perplexity"], "rows": rows})
 
 
-def _parameters(name: str) -> dict:
-    text = subprocess.run(
-        ["git", "show", f"{graph.experiment(name)}:params.yaml"], capture_output=True, text=True, check=True
-    ).stdout
-    return parse(text)
+def _evaluated(name: str) -> bool:
+    """Whether the metrics that git has are those of the experiment's model: an experiment may end with the training."""
+    stages = _read(name, "dvc.lock")["stages"]
+    trained, evaluated = (
+        {entry["path"]: entry["md5"] for entry in stages[stage][side]}[str(files.MODELS / "tokens")]
+        for stage, side in (("train@tokens", "outs"), ("evaluate@tokens", "deps"))
+    )
+    return trained == evaluated
+
+
+def _read(name: str, path: str) -> dict:
+    """A YAML file as an experiment has it."""
+    command = ["git", "show", f"{graph.experiment(name)}:{path}"]
+    return parse(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
 def _measured(name: str) -> dict[str, dict[str, float]]:
@@ -50,8 +62,8 @@ def _measured(name: str) -> dict[str, dict[str, float]]:
 
 def _figures(name: str, points: list[str]) -> list[str]:
     measured, last = _measured(name), runs.read(name).statistics[-1]
-    shown = [(measured[point][measure], DIGITS.get(measure, 2)) for point in points for measure in ("kbps", *SHOWN)]
-    cells = [f"{value:.{digits}f}" for value, digits in shown]
+    shown = [(measured.get(point, {}), measure) for point in points for measure in ("kbps", *SHOWN)]
+    cells = [f"{row[name]:.{DIGITS.get(name, 2)}f}" if name in row else "undefined" for row, name in shown]
     perplexities = [value for key, value in last.items() if key.startswith("perplexity_")]
     return [*cells, f"{min(perplexities):.0f} to {max(perplexities):.0f}"]
 

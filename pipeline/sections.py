@@ -231,4 +231,10 @@ class Params(Section):
             raise ValueError(
                 f"evaluate.levels asks for {max(self.evaluate.levels)} codebooks, quantizer.levels has {self.quantizer.levels}"
             )
+        highest = self.preprocess.sample_rate / 2
+        if self.model.noise_from is not None and self.model.noise_from >= highest:
+            raise ValueError(
+                f"model.noise_from ({self.model.noise_from:g} Hz) must lie below half the sample rate ({highest:g} Hz); "
+                "null: no noise"
+            )
         return self

@@ -23,8 +23,8 @@ from pipeline.validation import codebook_use, validate
 
 FIT_FRAMES_PER_CODEWORD = 20  # latents for the k-means start
 PRIOR_RATE = 2e-3  # learning rate of the prior
-GAIN_SECONDS = 48  # of speech, from which the gain of the output comes
-DEPTH_SECONDS = 480  # from which the prices of numbers of levels come
+HEARD_SECONDS = 48  # of speech, from which the gain of the output and the scale of latents come
+DEPTH_PORTIONS = 10  # as long, from which the prices of numbers of levels come; not at once, for the memory
 
 
 class TokenTask:
@@ -112,12 +112,11 @@ class TokenTask:
         """Set the gain of the output, and learn the prices of tokens, from the training speech."""
         self.model.eval()
         prior, codebooks, batch = self.model.prior, self.model.quantizer.codebooks, self.loop.batch
-        heard = crops(math.ceil(GAIN_SECONDS / self.loop.crop_seconds))
+        heard = crops(math.ceil(HEARD_SECONDS / self.loop.crop_seconds))
         self.model.set_gain(heard)
         with torch.no_grad():
             prior.set_scale(self.model.latents(heard))
-        portions = math.ceil(DEPTH_SECONDS / GAIN_SECONDS)  # not all at once, for the memory
-        prior.set_depths(torch.cat([self._coded(crops(len(heard)))[1] for _ in range(portions)]))
+        prior.set_depths(torch.cat([self._coded(crops(len(heard)))[1] for _ in range(DEPTH_PORTIONS)]))
         prior.requires_grad_(True)
         random = np.random.default_rng(self.loop.seed)
         optimizer = torch.optim.AdamW(prior.parameters(), PRIOR_RATE)

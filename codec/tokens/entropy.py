@@ -1,4 +1,4 @@
-"""Tokens to bytes and back with the prices of `codec.tokens.prior`, by range coding."""
+"""Tokens to bytes and back, as likely as `codec.tokens.prior` says, by range coding."""
 
 from collections.abc import Iterator
 
@@ -12,8 +12,7 @@ from codec.exact import ACTIVATION_BITS, ACTIVATION_LIMIT, ExactLinear
 from codec.onnx_graph import Graph, session
 from codec.tokens.prior import PRICE_BITS, TokenPrior, seen
 
-PORTION = 2048  # frames priced at once: bounds memory
-PRECISION = 16  # bits of a frequency
+PRECISION = 16  # the greatest frequencies lie between 2^16 and 2^17
 MANTISSA_BITS, EXPONENT_BIAS = 23, 127  # of float32
 
 _CATEGORICAL = constriction.stream.model.Categorical(perfect=False)
@@ -90,16 +89,12 @@ class TokenCoder:
 
     def bits(self, codes: np.ndarray) -> np.ndarray:
         """What each of the codes [levels, frames] costs in `encode`, in bits; 0 where there is none or the frame repeats."""
-        codes, bits = np.array(codes, np.int64), np.zeros(codes.shape)
-        priced = (codes >= 0) & ~_repeated(codes)
-        for start in range(0, codes.shape[1], PORTION):
-            lead = min(start, 2)  # frames before, that tell what is likely
-            portion = slice(start - lead, start + PORTION)
-            for level, known in enumerate(self._known(codes[:, portion])):
-                frames = lead + np.flatnonzero(priced[level, start : start + PORTION])
-                frequencies = self._layers[level].frequencies(known[frames]).astype(np.float64)
-                own = np.take_along_axis(frequencies, codes[level, portion][frames, None], 1)[:, 0]
-                bits[level, start - lead + frames] = np.log2(frequencies.sum(1) / own)
+        bits, priced = np.zeros(codes.shape), (codes >= 0) & ~_repeated(codes)
+        for level, known in enumerate(self._known(codes)):
+            frames = np.flatnonzero(priced[level])
+            frequencies = self._layers[level].frequencies(known[frames]).astype(np.float64)
+            own = np.take_along_axis(frequencies, codes[level, frames, None], 1)[:, 0]
+            bits[level, frames] = np.log2(frequencies.sum(1) / own)
         return bits
 
     def _known(self, codes: np.ndarray) -> Iterator[np.ndarray]:

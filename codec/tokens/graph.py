@@ -164,10 +164,11 @@ class _TokenGraph(Graph):
     def least(self, x: str, count: int, kept: int) -> list[str]:
         """The least `kept` of x [batch, frames, count], least first, and their indices: [batch, frames, kept] each.
 
-        They lie in the `kept` groups with the least minima, which are found three times faster than they themselves.
+        They lie in the `kept` groups with the least minima, which are found three times faster than they themselves. Of equal
+        values any may come first.
         """
         size = math.gcd(count, GROUP)
-        if count // size <= kept:
+        if size == 1 or count // size <= kept:
             return self._sorted(x, kept)
         groups = self.reshaped(x, 0, 0, count // size, size)
         _, chosen = self._sorted(self.node("ReduceMin", groups, axes=[3], keepdims=0), kept)

@@ -19,8 +19,8 @@ class TokenPrior(nn.Module):
 
     A codeword is told by the sums of the codewords at the levels below it, of its frame and of the frame before; one of the
     first level by those of the two frames before. Nothing of a later frame or of a higher level is looked at, so tokens may be
-    coded level by level or frame by frame. The arithmetic is exact (`codec.exact`), powers of two included, as `straightened` has
-    them. A frame's number of levels is told by that
+    coded level by level or frame by frame. The layers' arithmetic is exact (`codec.exact`), and powers of two are such as
+    `codec.tokens.entropy` finds without rounding (`straightened`). A frame's number of levels is told by that
     of the frame before. At first all are equally likely.
     """
 

@@ -59,6 +59,7 @@ def test_every_fix_of_the_users_notes_is_a_parameter_with_its_faulty_value(tmp_p
         ("model.output_activation", "relu", ["model.output_activation", "'none' or 'tanh'", "'relu'"]),
         ("model.latent", 400, ["model", "latent (400) must not exceed hop (320)"]),
         ("quantizer.levels", 2.5, ["quantizer.levels", "integer", "2.5"]),
+        ("model.noise_from", 8000.0, ["model.noise_from", "8000 Hz", "half the sample rate"]),
         ("quantizer.levels", 4, ["evaluate.levels", "8 codebooks", "quantizer.levels has 4"]),
         ("data.speaker_pattern", "([a-z", ["data.speaker_pattern", "not a regular expression"]),
         ("data.speaker_pattern", "[a-z]+", ["data.speaker_pattern", "group"]),

@@ -4,32 +4,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from codec.exact import ExactLinear
 from codec.tokens import entropy
 from codec.tokens.entropy import TokenCoder
-from codec.tokens.model import TokenCodec, TokenConfig
 from codec.tokens.prior import TokenPrior
-from codec.tokens.quantizer import QuantizerConfig
-from tests.codec.conftest import fit_prior
-
-LEVELS, SIZE = 3, 64
-
-
-@pytest.fixture(scope="module")
-def speech(spoken):
-    """A codec, and tokens of speech that its prior was not fitted to."""
-    torch.manual_seed(0)
-    quantizer = QuantizerConfig(levels=LEVELS, size=SIZE)
-    codec = TokenCodec(
-        TokenConfig(hop=160, latent=24, channels=16, encoder_layers=1, decoder_layers=1, quantizer=quantizer)
-    ).eval()
-    audio = torch.stack([torch.from_numpy(spoken(8, seed)) for seed in range(12) if seed != 9])
-    codec.fit(audio)
-    fit_prior(codec, audio)
-    codes = codec.encode(torch.from_numpy(spoken(8, 9))[None])[0].numpy()
-    differs = np.concatenate(
-        [[True], (codes[:, 1:] != codes[:, :-1]).any(0)]
-    )  # the pauses of this speech are digital silence
-    return codec, codes[:, differs]
+from tests.codec.tokens.conftest import LEVELS, SIZE
 
 
 def coder_of(codec):
@@ -110,7 +89,7 @@ def test_frames_that_repeat_cost_almost_nothing(speech):
 
 
 def test_the_coder_has_the_probabilities_of_the_prior(speech):
-    """Training in PyTorch and coding in NumPy see the same: a code's bits differ by no more than rounding of frequencies."""
+    """Training and coding see the same: a code's bits differ by no more than rounding of frequencies."""
     codec, codes = speech
     with torch.no_grad():
         ideal = codec.prior(torch.from_numpy(codes)[None], codec.quantizer.codebooks)[0].numpy()
@@ -126,8 +105,25 @@ def test_codes_frame_by_frame_are_priced_as_all_at_once(speech):
         assert np.array_equal(coder.bits(codes[:, : frame + 1])[:, frame], whole[:, frame])
 
 
-def test_long_recordings_are_priced_in_portions_alike(speech, monkeypatch):
-    codec, codes = speech
-    whole = coder_of(codec).bits(codes)
-    monkeypatch.setattr(entropy, "PORTION", 50)
-    assert np.array_equal(coder_of(codec).bits(codes[:, ::-1][:, ::-1]), whole)
+def test_the_largest_weights_and_inputs_are_multiplied_without_overflow():
+    """The second layer's products of 8 bits, at their limits, against whole numbers; then powers by their definition."""
+    describe, tell = ExactLinear(2, 128), ExactLinear(128, 64)
+    signs = torch.where(torch.rand(64, 128, generator=torch.Generator().manual_seed(0)) < 0.5, -1.0, 1.0)
+    signs[0], signs[1] = 1, -1
+    with torch.no_grad():
+        describe.weight.zero_()
+        describe.bias.fill_(100.0)  # far beyond the limit of an activation
+        tell.weight.copy_(1000 * signs)
+        tell.bias.copy_(torch.linspace(-3, 3, 64))
+    weight, bias = (part.numpy().astype(int) for part in tell.integers())
+    told = weight @ np.full(128, 127) + bias
+    assert abs(told).max() > 127 * 127 * 127
+    exponents = np.maximum(told / 2**tell.bias_bits - np.floor(told.max() / 2**tell.bias_bits) + 16, 0)
+    whole = np.floor(exponents)
+    found = entropy._Layers(describe, tell).frequencies(np.zeros((3, 2), np.float32))
+    assert np.array_equal(found, np.tile(np.rint(2.0**whole * (1 + exponents - whole)), (3, 1)))
+    assert 2**16 <= found.max() < 2**17 and found.min() == 1
+
+
+def test_nothing_to_price_costs_nothing(speech):
+    assert coder_of(speech[0]).bits(np.zeros((LEVELS, 0), np.int64)).shape == (LEVELS, 0)
