@@ -244,10 +244,10 @@ def test_absurd_length_is_refused_at_once(telu, packet_frames, lenient):
         telu.decode(data + container.write_packet(0, b"abc"), lenient=lenient)
 
 
-@pytest.mark.parametrize("books", [0, 32])
-def test_codebooks_the_model_lacks_are_refused(telu, books):
+@pytest.mark.parametrize("settings", [(32, 0), (2, 5)])
+def test_codebooks_the_model_lacks_are_refused(telu, settings):
     model = telu.ids["tokens"][:4]
-    data = container.write_header(header(telu, mode=Mode.TOKENS, model=model, settings=(books, 0)))
+    data = container.write_header(header(telu, mode=Mode.TOKENS, model=model, settings=settings))
     with pytest.raises(ContainerError, match="codebooks"):
         telu.decode(data, lenient=True)
 

@@ -37,7 +37,7 @@ HEADERS = st.builds(
     samples=st.none() | st.integers(0, MAX_SAMPLES - 1),
     packet_frames=st.integers(1, 4096),
     key_packets=st.just(1),
-    settings=st.tuples(st.integers(0, 32), st.integers(0, 32)),
+    settings=st.tuples(st.integers(1, 32), st.integers(0, 32)),
 )
 PAYLOADS = st.lists(st.binary(max_size=200), min_size=1, max_size=8)
 
@@ -79,6 +79,7 @@ def test_header_cut_or_with_flipped_bits_is_refused(header, data):
         {"sample_rate": 44100},
         {"sample_rate": 0},
         {"settings": (1024, 0)},
+        {"mode": Mode.TOKENS, "settings": (0, 0)},
         {"settings": (1, 2, 3)},
         {"model": b"abc"},
     ],

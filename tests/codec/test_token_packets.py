@@ -51,3 +51,17 @@ def test_largest_comes_near_the_bytes_allowed(allowed):
 def test_digital_silence_costs_almost_nothing(telu):
     silence = np.zeros(10 * 16000, np.float32)
     assert 8 * len(telu.encode(silence, tokens=0)) / 10 < 120  # bit/s, checksums of the packets and all
+
+
+def test_a_rate_that_no_file_needs_changes_nothing(telu):
+    audio = (0.1 * np.random.default_rng(0).standard_normal(48_000)).astype(np.float32)  # no frame has less to say
+    assert telu.encode(audio, tokens=2, kbps=100) == telu.encode(audio, tokens=2)
+
+
+def test_bits_of_tokens_are_those_of_the_files_packets(telu, spoken):
+    audio = spoken(7, seed=1)
+    counted = telu.token_bits(telu.tokenize(audio)).sum() / 8
+    packets = (
+        4  # of two seconds: each a head, a payload that ends with some part of a word, and flags of frames that repeat
+    )
+    assert counted < len(telu.encode(audio, tokens=4)) < counted + 24 + 30 * packets
