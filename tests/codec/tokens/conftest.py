@@ -9,7 +9,7 @@ from tests.codec.conftest import fit_prior
 LEVELS, SIZE = 3, 64
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def speech(spoken):
     """A codec, and tokens of speech that its prior was not fitted to."""
     torch.manual_seed(0)
