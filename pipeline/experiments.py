@@ -4,7 +4,6 @@ A row says what of params.yaml is other than in the experiment named first, what
 greatest perplexity of a codebook in the last epoch of training.
 """
 
-import subprocess
 import sys
 from pathlib import Path
 
@@ -44,20 +43,15 @@ def _evaluated(name: str) -> bool:
     return trained == evaluated
 
 
-def _read(name: str, path: str) -> dict:
-    """A YAML file as an experiment has it."""
-    command = ["git", "show", f"{graph.experiment(name)}:{path}"]
-    return parse(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+def _read(name: str, path: str | Path) -> dict:
+    """A YAML or JSON file as an experiment has it."""
+    return parse(graph.file_at(graph.experiment(name), path))
 
 
 def _measured(name: str) -> dict[str, dict[str, float]]:
     """Measures by operating point."""
-    found: dict[str, dict[str, float]] = {}
-    for key, value in graph.metrics(graph.experiment(name))[str(files.METRICS / "tokens" / "evaluate.json")].items():
-        point, _, measure = key.rpartition(".")
-        if point:
-            found.setdefault(point, {})[measure] = value
-    return found
+    found = _read(name, files.METRICS / "tokens" / "evaluate.json")
+    return {point: row for point, row in found.items() if isinstance(row, dict)}
 
 
 def _figures(name: str, points: list[str]) -> list[str]:

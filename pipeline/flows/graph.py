@@ -79,13 +79,23 @@ def experiment(name: str) -> str | None:
     return prefix + name if _git("for-each-ref", "--format=%(refname)", prefix + name).split() else None
 
 
+def file_at(revision: str, path: str | Path) -> str:
+    """A file as it is at a git revision.
+
+    Raises:
+        CalledProcessError: there is no such file or revision.
+    """
+    command = ["git", "show", f"{revision}:{Path(path).as_posix()}"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
 def metrics(revision: str | None = None) -> dict[str, dict[str, float]]:
     """Numbers by metrics file and dotted name, in the workspace or at a git revision; empty where there are none."""
     if revision is None:
         texts = {str(path): path.read_text(encoding="utf-8") for path in sorted(files.METRICS.rglob("*.json"))}
     else:
         paths = _git("ls-tree", "-r", "--name-only", revision, f"{files.METRICS}/").split()
-        texts = {path: _git("show", f"{revision}:{path}") for path in paths if path.endswith(".json")}
+        texts = {path: file_at(revision, path) for path in paths if path.endswith(".json")}
     return {path: _flat(json.loads(text)) for path, text in texts.items()}
 
 

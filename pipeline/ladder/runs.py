@@ -64,7 +64,5 @@ def read(name: str) -> Result:
 
 
 def _rows(reference: str, path: Path) -> list[dict[str, float]]:
-    text = subprocess.run(
-        ["git", "show", f"{reference}:{path.as_posix()}"], capture_output=True, text=True, check=True
-    ).stdout
-    return [{key: float(value or "nan") for key, value in row.items()} for row in csv.DictReader(io.StringIO(text))]
+    rows = csv.DictReader(io.StringIO(graph.file_at(reference, path)))
+    return [{key: float(value or "nan") for key, value in row.items()} for row in rows]

@@ -23,7 +23,7 @@ def recorded(tmp_path, monkeypatch):
 
     def record(name, text, pesq, perplexities, evaluated=True):
         write("params.yaml", text)
-        point = {"kbps": 1.9, "snr": 6.5, "pesq_wb": pesq, "stoi": 0.7964}
+        point = {"kbps": 1.9, "snr": 6.5, "stoi": 0.7964} | ({} if pesq is None else {"pesq_wb": pesq})
         model = {"path": "data/models/tokens", "md5": name}
         used = model if evaluated else model | {"md5": "another"}
         stages = {"train@tokens": {"outs": [model]}, "evaluate@tokens": {"deps": [used]}}
@@ -43,18 +43,20 @@ def recorded(tmp_path, monkeypatch):
     head = git("rev-parse", "HEAD")
     record("base", parameters, 2.1, "500,612.4")
     record("louder", parameters.replace("loudness_weight: 0.0", "loudness_weight: 0.5"), 2.25, "480,700")
+    record("silent", parameters, None, "500,600")
     record("unheard", parameters, 2.1, "500,600", evaluated=False)
 
 
 def test_rows_say_what_differs_and_what_came_of_it(recorded):
-    experiments.main(["base", "louder"])
+    experiments.main(["base", "louder", "silent"])
     found = json.loads(experiments.PAGE.read_text(encoding="utf-8"))
     assert found["columns"][:3] == ["", "`--tokens 4`: kbit/s", "SNR dB"] and found["columns"][5].startswith(
         "`--tokens --kbps 2`"
     )
     assert found["rows"][0] == ["as it is", *2 * ["1.90", "6.50", "2.10", "0.796"], "500 to 612"]
     assert found["rows"][1] == ["`loss.loudness_weight=0.5`", *2 * ["1.90", "6.50", "2.25", "0.796"], "480 to 700"]
-    assert tables.render(experiments.PAGE).count("\n") == 3
+    assert found["rows"][2] == ["as it is", *2 * ["1.90", "6.50", "undefined", "0.796"], "500 to 600"]
+    assert tables.render(experiments.PAGE).count("\n") == 4
 
 
 @pytest.mark.parametrize(

@@ -44,10 +44,10 @@ def powers(logarithms):
 
 
 def layer(tensors, name, inputs):
-    """Weights as they are multiplied with integers in units of 2^-5: the result is in units of 1."""
+    """What a layer makes of integers in units of 2^-5, in units of 1."""
     weight, bias = tensors[f"{name}.weight"].astype(float), tensors[f"{name}.bias"].astype(float)
     unit = 2.0 ** -(round(np.log2(weight.shape[1]) / 2) + 5)
-    return np.rint(inputs) @ weight.T * unit * 2.0**-5 + bias * unit * 2.0**-5
+    return inputs @ weight.T * unit * 2.0**-5 + bias * unit * 2.0**-5
 
 
 def decode(tensors, payload, frames, mean):
@@ -68,9 +68,8 @@ def decode(tensors, payload, frames, mean):
     scales = 2.0 ** (5 + tensors["prior.exponents"].astype(float))
     words = np.rint(tensors["quantizer.codebooks"].astype(np.float32) * scales.astype(np.float32)).astype(float)
     codes = np.full((LEVELS, frames), -1)
-    sums = np.zeros(
-        (LEVELS + 1, frames + 2, words.shape[2])
-    )  # of the first 0, 1, ... codebooks; two frames of nothing first
+    # Of the first 0, 1, ... codebooks; ahead of the first frame two of nothing.
+    sums = np.zeros((LEVELS + 1, frames + 2, words.shape[2]))
     for level, frame in itertools.product(range(LEVELS), range(frames)):
         place, below = frame + 2, max(level, 1)
         given = [sums[1, place - 1], sums[1, place - 2]] if level == 0 else [sums[below, place], sums[below, place - 1]]
