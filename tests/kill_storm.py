@@ -20,6 +20,7 @@ from pathlib import Path
 import psutil
 
 from pipeline.flows import serve
+from tests import processes
 from tests.pipeline.test_repro import Repository
 
 VICTIMS = "flow", "guard", "dvc", "stage", "all"
@@ -103,20 +104,12 @@ def _kill(flow: subprocess.Popen, victim: str) -> str:
     root = psutil.Process(flow.pid)
     members = root.children(recursive=True)
     marks = {"guard": "guard.py", "dvc": "dvc repro", "stage": "-m pipeline."}
-    chosen = []
-    for member in members:
-        try:
-            if victim == "all" or marks.get(victim, "-") in " ".join(member.cmdline()):
-                chosen.append(member)
-        except psutil.NoSuchProcess:
-            continue
+    chosen = processes.living(
+        lambda member: victim == "all" or processes.says(member, marks.get(victim, "-")), among=members
+    )
     if victim in ("flow", "all") or not chosen:
         chosen, victim = [*chosen, root], victim if victim == "all" else "flow"
-    for process in chosen[-1:] if victim not in ("all", "flow") else chosen:
-        try:
-            process.kill()
-        except psutil.NoSuchProcess:
-            continue
+    processes.end(chosen[-1:] if victim not in ("all", "flow") else chosen)
     time.sleep(0.2)
     return victim
 

@@ -14,6 +14,7 @@ import pytest
 
 from pipeline import discover, files, params, preprocess, train
 from pipeline.stage import StageError
+from tests import processes
 
 PAIR = {"train.processes": 2, "waveform.train.processes": 2, "train.threads": 1, "waveform.train.threads": 1}
 
@@ -70,7 +71,8 @@ def test_a_killed_rank_ends_the_run_with_a_word_and_the_next_goes_on(ready, chan
     for line in running.stdout:
         if line.startswith("epoch   2"):
             break
-    ranks = [child for child in psutil.Process(running.pid).children() if "spawn_main" in " ".join(child.cmdline())]
+    children = psutil.Process(running.pid).children()
+    ranks = processes.living(lambda child: processes.says(child, "spawn_main"), among=children)
     assert len(ranks) == 2
     ranks[1].send_signal(signal.SIGKILL)
     errors = running.communicate(timeout=60)[1]

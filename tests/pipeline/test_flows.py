@@ -7,31 +7,14 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from itertools import count
-from pathlib import Path
 
-import psutil
 import pytest
 import yaml
 
 from pipeline.flows import serve
+from tests import processes
 from tests.pipeline.conftest import ROOT, change_params
-from tests.pipeline.forked import Flow
-
-STAGES = {
-    "stages": {  # not in the order in which they must run
-        "train": {
-            "cmd": "python -m stand_in train",
-            "deps": ["data/numbers"],
-            "params": ["train", "loss"],
-            "outs": ["data/model"],
-            "metrics": [{"metrics/evaluate.json": {"cache": False}}],
-        },
-        "data": {"cmd": "python -m stand_in data", "outs": ["data/numbers"]},
-    }
-}
-EPOCHS = 8
+from tests.pipeline.project import Project, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -69,81 +52,6 @@ def client(server):
         yield client
 
 
-class Project:
-    """A repository with stand-in stages in which flows run as processes."""
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-        self._numbers = count()
-        shutil.copy(ROOT / "params.yaml", folder)
-        shutil.copy(Path(__file__).with_name("stand_in.py"), folder)
-        change_params(folder, {"train.epochs": EPOCHS, "train.learning_rate": 0.02, "tracking.wandb": "disabled"})
-        (folder / "dvc.yaml").write_text(yaml.safe_dump(STAGES))
-        (folder / ".gitignore").write_text(".work/\n__pycache__/\ntrouble\nlist.yaml\n")
-        author = {f"GIT_{who}_{what}": "t@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-        self.environment = (
-            os.environ
-            | author
-            | {
-                "PYTHONPATH": f"{ROOT}{os.pathsep}{folder}",
-                "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-                "DVC_NO_ANALYTICS": "1",
-                "TELUCODEC_ROOT": str(folder),
-            }
-        )
-        for command in (
-            ["git", "init", "-q"],
-            [sys.executable, "-m", "dvc", "init", "-q"],
-            ["git", "add", "-A"],
-            ["git", "commit", "-qm", "start"],
-        ):
-            subprocess.run(command, cwd=folder, env=self.environment, check=True)
-
-    def start(self, *arguments: str, **environment: str) -> Flow:
-        log = self.folder.parent / f"flow-{next(self._numbers)}.log"
-        return Flow(self.folder, self.environment | environment, log, arguments or ("train",))
-
-    def run(self, *arguments: str, code: int = 0, **environment: str) -> str:
-        return self.start(*arguments, **environment).output(code)
-
-    def metrics(self) -> dict:
-        return json.loads((self.folder / "metrics" / "evaluate.json").read_text())
-
-    def trouble(self, *what: tuple[int, str]) -> Path:
-        """What happens in training after which epochs, as stand_in.py says; returns the file that a "hold" waits for."""
-        path = self.folder / "trouble"
-        path.write_text(json.dumps(dict(what)))
-        return path
-
-    def again(self) -> None:
-        """Training not done yet."""
-        for name in ("data/model", "metrics", ".work/stand_in", ".dvc/cache", ".dvc/tmp"):
-            path = self.folder / name
-            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
-        lock = yaml.safe_load((self.folder / "dvc.lock").read_text())
-        lock["stages"].pop("train", None)
-        (self.folder / "dvc.lock").write_text(yaml.safe_dump(lock))
-
-    def epoch(self, weight: float = 0.5) -> int:
-        """Up to which training with this weight is safe."""
-        path = self.folder / ".work" / "stand_in" / f"{weight}.json"
-        return json.loads(path.read_text())["epoch"] if path.exists() else 0
-
-    def processes(self) -> list[psutil.Process]:
-        """Everything that works in the folder."""
-        found = []
-        for process in psutil.process_iter():
-            try:
-                if process.cwd() == str(self.folder) and process.status() != psutil.STATUS_ZOMBIE:
-                    found.append(process)
-            except psutil.Error:
-                continue
-        return found
-
-    def stage(self) -> psutil.Process:
-        return next(process for process in self.processes() if process.cmdline()[-2:] == ["stand_in", "train"])
-
-
 @pytest.fixture(scope="module")
 def project(tmp_path_factory, server):
     return Project(tmp_path_factory.mktemp("project"))
@@ -172,14 +80,6 @@ def fresh(project, undisturbed):
     yield project
     (project.folder / "trouble").unlink(missing_ok=True)
     assert not project.processes(), "something outlived its run"
-
-
-def wait_for(condition, seconds: float = 60):
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.1)
-    return value
 
 
 def last_run(client):
@@ -260,7 +160,7 @@ def test_a_stage_that_crashes_or_is_killed_or_loses_its_guard_is_tried_again_fro
     wait_for(lambda: fresh.epoch() == 3)
     fresh.stage().kill()
     wait_for(lambda: fresh.epoch() == 4)
-    next(process for process in fresh.stage().parents() if "guard.py" in " ".join(process.cmdline())).kill()
+    processes.living(lambda process: processes.says(process, "guard.py"), among=fresh.stage().parents())[0].kill()
     output = flow.output()
     assert all(f"continuing after epoch {epoch}" in output for epoch in (3, 4, 6))
     assert fresh.metrics() == undisturbed
@@ -344,7 +244,7 @@ def test_the_run_of_a_killed_worker_is_swept_and_a_cancelled_run_leaves_nothing_
         client.create_flow_run_from_deployment(deployment, parameters={"overrides": {"loss.mse_wieght": 1}})
 
     log = (fresh.folder.parent / "worker.log").open("a")
-    request.addfinalizer(lambda: [process.kill() for process in fresh.processes()])  # where an assertion fails
+    request.addfinalizer(lambda: processes.end(fresh.processes()))  # where an assertion fails
 
     def worker():
         command = [*prefect, "worker", "start", "--pool", serve.POOL]
@@ -361,9 +261,7 @@ def test_the_run_of_a_killed_worker_is_swept_and_a_cancelled_run_leaves_nothing_
     wait_for(lambda: fresh.epoch() == 3)
     os.killpg(working.pid, signal.SIGKILL)
     working.wait()
-    for process in fresh.processes():
-        if "prefect" in " ".join(process.cmdline()):
-            process.kill()
+    processes.end(fresh.processes("prefect"))
     wait_for(lambda: not fresh.processes())
     assert state(zombie).is_running()
     assert "pipeline" in fresh.run("sweep")

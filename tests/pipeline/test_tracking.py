@@ -10,11 +10,11 @@ import time
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 
 from pipeline import tracking
 from pipeline.sections import Tracking
+from tests import processes
 
 LIMIT = 30  # seconds that a failing tracker may cost a run: the product's promise
 PATIENCE = 60  # seconds for what takes one or two on an idle machine
@@ -32,8 +32,7 @@ def surroundings(monkeypatch, tmp_path):
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     monkeypatch.setenv(MARK, str(tmp_path))
     yield
-    for process in processes():
-        process.kill()
+    processes.end(trackers())
 
 
 @pytest.fixture
@@ -49,17 +48,13 @@ def silent_server():
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
 
 
-def processes(named=""):
-    """Living processes that this test's trackers have started, themselves included."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            ours = process.pid != os.getpid() and process.environ().get(MARK) == os.environ[MARK]
-            if ours and process.status() != psutil.STATUS_ZOMBIE and named in " ".join(process.cmdline()):
-                found.append(process)
-        except psutil.Error:
-            continue
-    return found
+def trackers(words=""):
+    """Living processes that this test's trackers have started, themselves included, with these words in their command."""
+
+    def ours(process):
+        return process.pid != os.getpid() and process.environ().get(MARK) == os.environ[MARK]
+
+    return processes.living(lambda process: ours(process) and processes.says(process, words))
 
 
 def eventually(condition):
@@ -91,8 +86,8 @@ def signalled(named, number, folder):
     """The harm: wait until an offline run is open, then send its processes a signal."""
 
     def send():
-        eventually(lambda: offline_runs(folder) and processes(named))
-        for process in processes(named):
+        eventually(lambda: offline_runs(folder) and trackers(named))
+        for process in trackers(named):
             process.send_signal(number)
 
     return send
@@ -107,7 +102,7 @@ def test_offline_run_holds_the_rows_and_what_dvc_calls_the_run(tmp_path, monkeyp
     for expected in (b"value_0", b"value_59", b"1.23456789", b"half-mse", b"dvc_stage", b"seed"):
         assert expected in content
     assert f"wandb sync {stored.parent}\n" in capfd.readouterr().out
-    eventually(lambda: not processes())
+    eventually(lambda: not trackers())
 
 
 def test_disabled_starts_nothing(tmp_path):
@@ -132,7 +127,7 @@ def test_a_server_that_never_answers(tmp_path, monkeypatch, capfd, short_deadlin
     assert track("online", tmp_path) < LIMIT
     assert "going on offline" in capfd.readouterr().out
     assert b"value_59" in offline_runs(tmp_path)[0].read_bytes()
-    eventually(lambda: not processes())
+    eventually(lambda: not trackers())
 
 
 def test_no_network(tmp_path, monkeypatch, capfd, short_deadlines):
@@ -150,33 +145,33 @@ def test_a_run_that_ends_while_wandb_is_still_starting(tmp_path, monkeypatch, ca
     monkeypatch.setenv("WANDB_API_KEY", FULL_LENGTH_KEY)
     assert track("online", tmp_path) < LIMIT
     assert "not finished after 3 s" in capfd.readouterr().out
-    assert processes() == []
+    assert trackers() == []
 
 
 def test_a_hung_wandb_core_costs_no_more_than_the_limit_with_the_real_deadlines(tmp_path, capfd):
     assert track("offline", tmp_path, rows=500, harm=signalled("wandb-core", signal.SIGSTOP, tmp_path)) < LIMIT
     assert "not finished after" in capfd.readouterr().out
-    assert processes() == []
+    assert trackers() == []
 
 
 def test_a_killed_wandb_core(tmp_path, capfd, short_deadlines):
     assert track("offline", tmp_path, rows=20, harm=signalled("wandb-core", signal.SIGKILL, tmp_path)) < LIMIT
     printed = capfd.readouterr().out.splitlines()
     assert len(printed) == 1 and "going on without tracking" in printed[0]
-    eventually(lambda: not processes())
+    eventually(lambda: not trackers())
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 def test_a_killed_or_stopped_tracker(tmp_path, capfd, short_deadlines, number):
     assert track("offline", tmp_path, rows=200, harm=signalled("pipeline.tracking", number, tmp_path)) < LIMIT
     assert "going on without tracking" in capfd.readouterr().out
-    eventually(lambda: not processes())
+    eventually(lambda: not trackers())
 
 
 def test_a_tracker_stopped_at_the_end_is_ended(tmp_path, short_deadlines):
     stop = signalled("pipeline.tracking", signal.SIGSTOP, tmp_path)
     assert track("offline", tmp_path, rows=1, harm=stop) < LIMIT
-    eventually(lambda: not processes())
+    eventually(lambda: not trackers())
 
 
 @pytest.mark.parametrize("wandb_core_hangs", [False, True])
@@ -190,11 +185,11 @@ def test_the_tracker_ends_after_its_stage_was_killed(tmp_path, wandb_core_hangs)
     stage = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)])
     eventually(lambda: offline_runs(tmp_path))
     if wandb_core_hangs:
-        for process in processes("wandb-core"):
+        for process in trackers("wandb-core"):
             process.suspend()
     stage.kill()
     stage.wait()
-    eventually(lambda: not processes())
+    eventually(lambda: not trackers())
     if not wandb_core_hangs:
         assert b"logged_before_the_kill" in offline_runs(tmp_path)[0].read_bytes()
 
