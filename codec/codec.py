@@ -16,24 +16,22 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from codec import container, rate
+from codec import container
 from codec.container import ContainerError, Header, Mode
 from codec.models import KINDS, Folder, ModelError
-from codec.samples import checked, energy
-from codec.streaming import FrameDecoder, Packet, StreamDecoder, StreamEncoder, packets_of
-from codec.token_packets import TokenPackets, largest
+from codec.samples import checked
+from codec.streaming import Packet, StreamDecoder, StreamEncoder, packets_of
+from codec.token_files import TokenFiles
+from codec.token_packets import TokenPackets
 from codec.tokens.engine import TokenEngine
 from codec.tokens.model import TokenCodec
 from codec.tokens.streaming import TokenStreamDecoder, TokenStreamEncoder, checked_tokens
 from codec.waveform.engine import OnnxEngine
-from codec.waveform.model import LAST_STEP, STEPS_PER_OCTAVE, WaveformCodec
+from codec.waveform.model import WaveformCodec
 from codec.waveform.packets import WaveformPackets
+from codec.waveform_files import WaveformFiles, settings
 
 WEIGHTS = Path(__file__).parent / "weights"
-PACKET_SECONDS = 2.0  # a packet decodes by itself; a longer one costs fewer bits and loses more when it is damaged
-LIVE_KEY_SECONDS = 1.0
-SIDE_BY_SIDE = 24  # packets that are coded at once: more is hardly faster and takes more memory
-SHAPED_FLOOR = 3.0, -7.0  # log2 of the knee over the RMS: at perception 0 and what 1 adds
 
 
 def load(folder: Path | str | None = None, kinds: Iterable[str] = KINDS) -> "Codec":
@@ -122,19 +120,13 @@ class Codec:
         if tokens is not None and perception:
             raise ValueError("perception is for the waveform mode; tokens have none")
         if tokens is not None:
-            return self._encode_tokens(audio, tokens, kbps)
-        (name, value), *_ = given.items()
-        level = math.sqrt(energy(audio) / max(len(audio), 1))
-
-        def encode_at(step: int) -> tuple[bytes, float]:
-            return self._encode_waveform(audio, self._settings(step, perception, level), progress)
-
-        if name == "step":
-            return encode_at(operator.index(value))[0]
-        if level == 0:
-            return encode_at(0)[0]
-        search = rate.Search(audio, lambda step: self._coder(self._settings(step, perception, level)))
-        return search.to_snr(value, encode_at) if name == "snr" else search.to_kbps(value, encode_at)
+            coder = self._token_coder(tokens)
+            if kbps is None:
+                return self._token_files.write(coder.codes(audio), len(audio))
+            return self._token_files.fitted(audio, coder.levels, kbps)
+        [(name, value)] = given.items()
+        value = operator.index(value) if name == "step" else value
+        return self._waveform_files.write(audio, name, value, perception, progress)
 
     def decode(self, data: bytes, lenient: bool = False) -> np.ndarray:
         """The bytes of a file to float32 audio [samples].
@@ -151,14 +143,18 @@ class Codec:
 
     def decode_blocks(self, data: bytes, lenient: bool = False) -> Iterator[np.ndarray]:
         """As `decode`, a stretch at a time, in bounded memory."""
-        header, place = container.read_header(data)
-        name = "tokens" if header.mode is Mode.TOKENS else "waveform"
-        self._check_model(name, header)
-        samples, packets = packets_of(header, self._model(name).config.hop, data, place, lenient)
-        blocks = self._token_blocks if header.mode is Mode.TOKENS else self._waveform_blocks
+        header, samples, packets = self._opened(data, lenient)
+        blocks = self._token_blocks if header.mode is Mode.TOKENS else self._waveform_files.read
         for block in blocks(header, packets, lenient) if samples else ():
             yield block[:samples].astype(np.float32)
             samples = max(samples - len(block), 0)
+
+    def _opened(self, data: bytes, lenient: bool) -> tuple[Header, int, list[Packet]]:
+        """A file's header, its number of samples and its packets."""
+        header, place = container.read_header(data)
+        name = "tokens" if header.mode is Mode.TOKENS else "waveform"
+        self._check_model(name, header)
+        return header, *packets_of(header, self._model(name).config.hop, data, place, lenient)
 
     def stream_encoder(self, step: int, perception: float = 0.0, level: float = 0.1) -> StreamEncoder:
         """An encoder for speech as it comes, one frame of 15 ms a packet: latency 30 ms.
@@ -167,10 +163,7 @@ class Codec:
             step: as in `encode`.
             level: expected RMS of the speech; only matters with `perception`.
         """
-        hop = self._model("waveform").config.hop
-        settings = self._settings(step, perception, level)
-        key = round(LIVE_KEY_SECONDS * self.sample_rate / hop)
-        return StreamEncoder(self._coder(settings), self._header(settings, None, 1, key))
+        return self._waveform_files.live(settings(step, perception, level))
 
     def stream_decoder(self) -> StreamDecoder:
         """A decoder for bytes as they come."""
@@ -203,6 +196,36 @@ class Codec:
         checked_tokens(tokens, engine.levels, engine.size)
         return np.concatenate([np.zeros(0, np.float32), *self._token_coder(len(tokens)).blocks(tokens)])[:samples]
 
+    def write_tokens(self, tokens: np.ndarray | torch.Tensor, samples: int | None = None) -> bytes:
+        """Tokens [levels, frames], whatever made them, to the bytes of a file; -1 where a frame uses fewer levels.
+
+        Args:
+            samples: length of the recording; None: all that the frames hold.
+
+        Raises:
+            ValueError: these are no tokens, or not as many frames as a recording of that length has.
+            ModelError: there is no token model.
+        """
+        engine = self._token_coder(0).engine
+        tokens = checked_tokens(np.asarray(tokens), engine.levels, engine.size)
+        whole = max(tokens.shape[1] - 1, 0) * engine.hop
+        return self._token_files.write(tokens, whole if samples is None else operator.index(samples))
+
+    def read_tokens(self, data: bytes, lenient: bool = False) -> torch.Tensor:
+        """The bytes of a file to its tokens [levels, frames], int64; -1 where a frame uses fewer levels.
+
+        Args:
+            lenient: tokens of silence where a packet is damaged or missing, instead of raising.
+
+        Raises:
+            ContainerError: the file is damaged, or holds no tokens.
+            ModelError: it was made with another model.
+        """
+        header, _, packets = self._opened(data, lenient)
+        if header.mode is not Mode.TOKENS:
+            raise ContainerError("the file holds a waveform, no tokens; tokenize what decode gives")
+        return torch.from_numpy(self._token_files.read(header, packets, lenient))
+
     def token_bits(self, tokens: np.ndarray | torch.Tensor) -> np.ndarray:
         """Bits that each of tokens [levels, frames] costs in a file, whose packets know nothing of each other.
 
@@ -212,11 +235,11 @@ class Codec:
             ValueError: these are no tokens.
             ModelError: there is no token model.
         """
-        coder = self._token_coder(0)
-        tokens = checked_tokens(np.asarray(tokens), coder.engine.levels, coder.engine.size)
-        starts = range(0, tokens.shape[1], self._packet_frames(coder))
+        engine = self._token_coder(0).engine
+        tokens = checked_tokens(np.asarray(tokens), engine.levels, engine.size)
+        starts = range(0, tokens.shape[1], self._token_files.packet_frames)
         packets = np.split(tokens, starts[1:], axis=1)
-        return np.concatenate([coder.engine.coder.bits(packet) for packet in packets], axis=1)
+        return np.concatenate([engine.coder.bits(packet) for packet in packets], axis=1)
 
     def token_encoder(self, levels: int = 0) -> TokenStreamEncoder:
         """`tokenize` for speech as it comes: `push` samples, at the end `finish`."""
@@ -234,10 +257,7 @@ class Codec:
             ModelError: it was made with another model.
         """
         self._check_model("waveform", header)
-        return self._coder(header.settings)
-
-    def _coder(self, settings: tuple[int, int]) -> WaveformPackets:
-        return WaveformPackets(self._model("waveform"), self._engine(torch.get_num_threads()), *settings)
+        return self._waveform_files.coder(header.settings)
 
     def _token_coder(self, levels: int) -> TokenPackets:
         engine = self._token_engine(torch.get_num_threads())
@@ -246,79 +266,17 @@ class Codec:
         except TypeError:
             raise ValueError(f"the number of codebooks must be an integer, got {levels!r}") from None
 
-    def _packet_frames(self, coder: TokenPackets) -> int:
-        return round(PACKET_SECONDS * self.sample_rate / coder.hop)
+    @property
+    def _waveform_files(self) -> WaveformFiles:
+        model = self._model("waveform")
+        return WaveformFiles(model, self._engine(torch.get_num_threads()), self.ids["waveform"][:4])
 
-    def _settings(self, step: int, perception: float, level: float) -> tuple[int, int]:
-        if not 0 <= step <= LAST_STEP:
-            raise ValueError(f"step must lie between 0 and {LAST_STEP}, got {step}")
-        if perception == 0 or level == 0:
-            return step, 0
-        knee = math.log2(level) + SHAPED_FLOOR[0] + SHAPED_FLOOR[1] * perception + step / STEPS_PER_OCTAVE
-        return step, round(min(max(160 - 16 * knee, 1), 255))
-
-    def _header(self, settings: tuple[int, ...], samples: int | None, packet_frames: int, key_packets: int) -> Header:
-        model = self.ids["waveform"][:4]
-        return Header(Mode.WAVEFORM, model, self.sample_rate, samples, packet_frames, key_packets, settings)
-
-    def _encode_waveform(self, audio: np.ndarray, settings: tuple[int, int], progress) -> tuple[bytes, float]:
-        """The file's bytes and the squared error."""
-        frames = round(PACKET_SECONDS * self.sample_rate / self._model("waveform").config.hop)
-        encoder = StreamEncoder(self._coder(settings), self._header(settings, len(audio), frames, 1), SIDE_BY_SIDE)
-        block = round(PACKET_SECONDS * self.sample_rate)
-        parts = []
-        for start in range(0, len(audio), block):
-            parts.append(encoder.push(audio[start : start + block]))
-            progress(min(start + block, len(audio)) / self.sample_rate)
-        parts.append(encoder.finish())
-        return b"".join(parts), encoder.error
-
-    def _encode_tokens(self, audio: np.ndarray, levels: int, kbps: float | None) -> bytes:
-        coder = self._token_coder(levels)
-        if kbps is None:
-            return self._token_file(coder, coder.codes(audio), len(audio))
-        choices = coder.choices(audio)
-
-        def encode_at(mean: float) -> bytes:
-            codes = choices.codes(mean)
-            if (codes >= 0).all():  # there is nothing to tell about their number
-                return self._token_file(coder, codes, len(audio))
-            return self._token_file(TokenPackets(coder.engine, coder.levels, max(round(mean), 1)), codes, len(audio))
-
-        try:
-            return largest(encode_at, coder.levels, kbps * 1000 / 8 * max(len(audio), 1) / self.sample_rate)
-        except ValueError as error:
-            raise ValueError(f"{kbps} kbps: {error}") from None
-
-    def _token_file(self, coder: TokenPackets, codes: np.ndarray, samples: int) -> bytes:
-        size, settings = self._packet_frames(coder), (coder.levels, coder.mean)
-        header = Header(Mode.TOKENS, self.ids["tokens"][:4], self.sample_rate, samples, size, 1, settings)
-        packets = [coder.pack(codes[:, start : start + size]) for start in range(0, codes.shape[1], size)]
-        written = (container.write_packet(number, payload) for number, payload in enumerate(packets))
-        return container.write_header(header) + b"".join(written)
-
-    def _waveform_blocks(self, header: Header, packets: list[Packet], lenient: bool) -> Iterator[np.ndarray]:
-        coder = self.waveform_coder(header)
-        decoder = FrameDecoder(coder, header, lenient)
-        for start in range(0, len(packets), SIDE_BY_SIDE):
-            yield decoder.decode(*zip(*packets[start : start + SIDE_BY_SIDE], strict=True))
+    @property
+    def _token_files(self) -> TokenFiles:
+        return TokenFiles(self._token_coder(0).engine, self.ids["tokens"][:4], self.sample_rate)
 
     def _token_blocks(self, header: Header, packets: list[Packet], lenient: bool) -> Iterator[np.ndarray]:
-        try:
-            coder = TokenPackets(self._token_engine(torch.get_num_threads()), *header.settings)
-        except ValueError as error:
-            raise ContainerError(f"the header does not fit the model: {error}") from None
-        codes = []
-        for _, payload, count in packets:
-            try:
-                found = None if payload is None else coder.unpack(payload, count)
-            except ContainerError:
-                if not lenient:
-                    raise
-                found = None
-            codes.append(coder.silence(count) if found is None else found)
-        if codes:
-            yield from coder.blocks(np.concatenate(codes, axis=1))
+        return self._token_coder(0).blocks(self._token_files.read(header, packets, lenient))
 
     def _model(self, name: str) -> WaveformCodec | TokenCodec:
         if name not in self._models:

@@ -16,6 +16,7 @@ MARKER = 0xA5
 NUMBER_FACTOR = 0x9E3779 | 1  # odd, so that a number can be computed from a checksum modulo 2^24
 NUMBER_INVERSE = pow(NUMBER_FACTOR, -1, 1 << 24)
 MOST_LOST = 4096  # packets of a file that a lenient reader takes for missing, unless told another number
+PACKET_SECONDS = 2.0  # a packet decodes by itself; a longer one costs fewer bits and loses more when it is damaged
 MAX_SAMPLES = 1 << 40
 MAX_PACKET_FRAMES = 4096
 MAX_KEY_PACKETS = 4096
