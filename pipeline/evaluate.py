@@ -1,8 +1,10 @@
 """Stage `evaluate`: code every clip of the test split at several rates, as files, and measure what comes out.
 
 `python -m pipeline.evaluate tokens` or `... waveform`. Rates are those of the files, header and checksums and all.
+With `--split validation` it only prints, for the speakers by which trainings may be chosen.
 """
 
+import argparse
 import math
 import sys
 from collections.abc import Iterator
@@ -24,21 +26,26 @@ PLOTTED = ("kbps", "snr", "si_sdr", "pesq_wb", "stoi")
 Points = dict[str, dict[str, float]]  # name of an operating point, and what `Codec.encode` is asked for
 
 
-def main(params: Params, model: str) -> None:
+def main(params: Params, model: str, split: str = "test") -> None:
     torch.set_num_threads(params.evaluate.threads)
-    points, shards = operating_points(params.evaluate, model), Shards(files.SHARDS / "test")
+    points, shards = operating_points(params.evaluate, model), Shards(files.SHARDS / split)
     rows = score(codec.load(files.MODELS, [model]), shards, points)
     summary = summarise(rows, list(points))
+    if split == "test":
+        _write(model, rows, summary, len(shards), shown_point(params.evaluate, model))
+    for name, means in summary.items():
+        print(f"{name:16} {_line(means)}")
+
+
+def _write(model: str, rows: list[dict], summary: dict[str, dict[str, float]], clips: int, shown: str) -> None:
     files.write_csv(files.EVALUATION / f"{model}.csv", rows, list(rows[0]))
-    files.write_json(files.METRICS / model / "evaluate.json", {"clips": len(shards), **summary})
+    files.write_json(files.METRICS / model / "evaluate.json", {"clips": clips, **summary})
     plots = files.PLOTS / model
     plotted = [{name: means.get(name, math.nan) for name in PLOTTED} for means in summary.values()]
     files.write_csv(plots / "snr_by_rate.csv", sorted(plotted, key=lambda row: row["kbps"]), PLOTTED)
-    chosen = [row for row in rows if row["point"] == shown_point(params.evaluate, model)]
+    chosen = [row for row in rows if row["point"] == shown]
     columns = ["clip", "snr", "pesq_wb"]
     files.write_csv(plots / "snr_per_clip.csv", [{key: row[key] for key in columns} for row in chosen], columns)
-    for name, means in summary.items():
-        print(f"{name:16} {_line(means)}")
 
 
 def operating_points(settings: Evaluate, model: str) -> Points:
@@ -73,6 +80,8 @@ def score(coder: codec.Codec, shards: Shards, points: Points) -> list[dict]:
             seconds = len(audio) / coder.sample_rate
             record = {name: shards.clips[clip][name] for name in ("clip", "source", "speaker")}
             record |= {"seconds": seconds, "point": point, "kbps": 8 * len(data) / seconds / 1000}
+            if "tokens" in points[point]:
+                record["codebooks"] = float((coder.read_tokens(data) >= 0).sum(0).float().mean())
             record["output_mean"] = float(output.mean())
             pending.append((record, pool.submit(measure, audio, output)))
         progress = tqdm(pending, desc="measure", unit="clip", file=sys.stderr, disable=None)
@@ -114,4 +123,8 @@ def _line(means: dict[str, float]) -> str:
 
 
 if __name__ == "__main__":
-    stage.run(main, sys.argv[1])
+    parser = argparse.ArgumentParser(prog="python -m pipeline.evaluate")
+    parser.add_argument("model", choices=["tokens", "waveform"])
+    parser.add_argument("--split", choices=["test", "validation"], default="test")
+    options = parser.parse_args()
+    stage.run(main, options.model, options.split)

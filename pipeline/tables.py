@@ -10,7 +10,14 @@ from pathlib import Path
 
 from pipeline import files
 
-MEASURES = {"snr": "SNR dB", "si_sdr": "SI-SDR dB", "pesq_wb": "PESQ-WB", "stoi": "STOI", "range_ratio": "range ratio"}
+MEASURES = {
+    "codebooks": "codebooks a frame",
+    "snr": "SNR dB",
+    "si_sdr": "SI-SDR dB",
+    "pesq_wb": "PESQ-WB",
+    "stoi": "STOI",
+    "range_ratio": "range ratio",
+}
 OPTIONS = {  # of `telucodec encode`
     "codebooks": "--tokens {}",
     "shared": "--tokens --kbps {}",

@@ -54,7 +54,18 @@ def test_metrics_hold_every_measure_at_every_rate(here):
         for name in ("snr", "si_sdr", "segmental_snr", "pesq_wb", "stoi", "mel_distance", "range_ratio", "output_mean"):
             assert np.isfinite(row[name])
     assert metrics["codebooks_4"]["snr"] > metrics["codebooks_1"]["snr"] > 0
+    assert metrics["codebooks_1"]["codebooks"] == 1 and 1 < metrics["shared_1.5"]["codebooks"] < 4
     assert 1.0 < metrics["shared_1.5"]["kbps"] <= 1.5 and metrics["shared_1.5"]["snr"] > metrics["codebooks_1"]["snr"]
+
+
+def test_the_validation_split_is_only_printed(here, capsys):
+    before = (files.METRICS / "tokens" / "evaluate.json").read_bytes()
+    evaluate.main(params.load(), "tokens", "validation")
+    printed = capsys.readouterr().out
+    assert {line.split()[0] for line in printed.splitlines()} == {"codebooks_1", "codebooks_4", "shared_1.5"}
+    assert (files.METRICS / "tokens" / "evaluate.json").read_bytes() == before
+    evaluate.main(params.load(), "tokens")
+    assert capsys.readouterr().out != printed and (files.METRICS / "tokens" / "evaluate.json").read_bytes() == before
 
 
 def test_the_clip_table_agrees_with_the_codec(here):
@@ -128,7 +139,7 @@ def test_export_holds_a_working_onnx_codec_of_any_batch_and_length(here, batch, 
 def test_the_model_card_gives_the_measured_figures(here):
     card = (files.EXPORT / "tokens" / "README.md").read_text(encoding="utf-8")
     metrics = json.loads((files.METRICS / "tokens" / "evaluate.json").read_text())["codebooks_4"]
-    assert f"| `--tokens 4` | {metrics['kbps']:.2f} | {metrics['snr']:.2f} |" in card
+    assert f"| `--tokens 4` | {metrics['kbps']:.2f} | 4.00 | {metrics['snr']:.2f} |" in card
     assert "recordings" in card and "{" not in card
 
 
