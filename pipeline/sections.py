@@ -114,6 +114,7 @@ class Loss(Section):
 
 
 class Loop(Section):
+    start_from: Annotated[str, Field(min_length=1)] | None
     epochs: int = Field(ge=0)
     steps_per_epoch: Count
     minutes: Positive | None

@@ -2,11 +2,12 @@
 
 import math
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm import trange
 
@@ -15,12 +16,14 @@ from codec.tokens.adversary import Adversary, balanced
 from codec.tokens.losses import CodecLoss, LossConfig
 from codec.tokens.model import TokenCodec, TokenConfig
 from codec.tokens.quantizer import QuantizerConfig, depths
+from pipeline import origins
 from pipeline.sections import Params
 from pipeline.shards import Shards
 from pipeline.stage import StageError
 from pipeline.tasks import Crops
 from pipeline.validation import codebook_use, validate
 
+DISCRIMINATOR = "discriminator.safetensors"  # kept beside the model for whoever trains on
 FIT_FRAMES_PER_CODEWORD = 20  # latents for the k-means start
 PRIOR_RATE = 2e-3  # learning rate of the prior
 HEARD_SECONDS = 48  # of speech, from which the gain of the output and the scale of latents come
@@ -35,7 +38,9 @@ class TokenTask:
 
     def __init__(self, params: Params, device: torch.device):
         self.settings, self.loop, self.device = params.quantizer, params.train, device
-        self.model = TokenCodec(token_config(params)).to(device)
+        config = token_config(params)
+        self.model = TokenCodec(config).to(device)
+        self.origin = origins.load(self.loop, self.name, config, _shape)
         self.loss = CodecLoss(LossConfig(**params.loss.model_dump(exclude={"adversarial_weight"}))).to(device)
         self.progress, self.adversarial_weight = 0.0, params.loss.adversarial_weight
         self.adversary = Adversary(device) if self.adversarial_weight else None
@@ -49,9 +54,20 @@ class TokenTask:
     def start(self, crops: Crops) -> None:
         frames_per_crop = self.model.mdct.frames(crops(0).shape[1])
         audio = crops(math.ceil(FIT_FRAMES_PER_CODEWORD * self.settings.size / frames_per_crop))
-        self.model.fit(audio)
+        if self.origin is None:
+            self.model.fit(audio)
+        else:
+            self._go_on()
         with torch.no_grad():
             self._count(self.model.eval()(audio[: max(1, len(audio) // 4)]).codes)
+
+    def _go_on(self) -> None:
+        """Take what the run before has learnt; averages of codewords begin anew."""
+        self.model.load_state_dict(self.origin.state_dict())
+        self.model.quantizer.restart()
+        discriminator = origins.folder(self.loop, self.name) / DISCRIMINATOR
+        if self.adversary is not None and discriminator.exists():
+            self.adversary.discriminators.load_state_dict(load_file(discriminator))
 
     def step(self, audio: Tensor, random: np.random.Generator) -> dict[str, Tensor]:
         output = self.model(audio, *self._levels(len(audio), random))
@@ -156,8 +172,8 @@ class TokenTask:
 
     def save(self, folder: Path) -> None:
         self.model.save(folder)
-        if self.adversary is not None:  # for whoever trains on
-            save_file(self.adversary.discriminators.state_dict(), folder / "discriminator.safetensors")
+        if self.adversary is not None:
+            save_file(self.adversary.discriminators.state_dict(), folder / DISCRIMINATOR)
 
     def summary(self, start: dict[str, float], end: dict[str, float]) -> dict[str, dict[str, float]]:
         shown = [f"snr_{levels}" for levels in sorted({1, 2, 4, self.settings.levels}) if f"snr_{levels}" in end]
@@ -170,3 +186,11 @@ class TokenTask:
 def token_config(params: Params) -> TokenConfig:
     quantizer = QuantizerConfig(**params.quantizer.model_dump())
     return TokenConfig(sample_rate=params.preprocess.sample_rate, quantizer=quantizer, **params.model.model_dump())
+
+
+def _shape(config: TokenConfig) -> dict[str, object]:
+    """As `pipeline.origins.load` asks for it."""
+    values = asdict(config)
+    quantizer = values.pop("quantizer")
+    model = {f"model.{name}": value for name, value in values.items() if name not in ("sample_rate", "init")}
+    return model | {f"quantizer.{name}": quantizer[name] for name in ("levels", "size")}

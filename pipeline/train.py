@@ -18,7 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
 from codec import distributed
-from pipeline import files, ranks, stage, tracking
+from pipeline import files, origins, ranks, stage, tracking
 from pipeline.checkpoints import Checkpoints
 from pipeline.sections import Params
 from pipeline.shards import Shards
@@ -46,13 +46,15 @@ def _fit(params: Params, model: str) -> None:
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.set_float32_matmul_precision("high")  # TF32 on CUDA, no change on a CPU
     training, validation = Shards(files.SHARDS / "train"), Shards(files.SHARDS / "validation")
-    indices = [files.SHARDS / split / "index.jsonl" for split in ("train", "validation")]
+    data = [files.SHARDS / split / "index.jsonl" for split in ("train", "validation")]
     run = Run(params, model, training, validation)
+    if (start := origins.folder(params.loop(model), model)) is not None:
+        data += sorted(start.glob("*.safetensors"))
     if distributed.rank() > 0:
         run.train(distributed.first(), report=lambda figures: None)
         return
     decides = params.model_dump(include={"preprocess", *run.task.sections})
-    checkpoints = Checkpoints(model, decides, indices)
+    checkpoints = Checkpoints(model, decides, data)
     with tracking.start(params.tracking, {"task": model, **decides}, checkpoints.folder) as tracker:
 
         def report(figures: dict[str, float]) -> None:

@@ -1,6 +1,7 @@
 """Training the waveform codec: the loss is bits."""
 
 import math
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from codec.waveform.model import (
     quantize,
 )
 from codec.waveform.rate import ideal_rate, measure_centroids
+from pipeline import origins
 from pipeline.sections import Params
 from pipeline.shards import Shards
 from pipeline.tasks import Crops
@@ -42,13 +44,17 @@ class WaveformTask:
         context = ContextConfig(
             bins=config.hop, **config.model_dump(exclude={"hop"}) | {"dilations": tuple(config.dilations)}
         )
-        self.model = WaveformCodec(WaveformConfig(params.preprocess.sample_rate, config.hop, context)).to(device)
+        whole = WaveformConfig(params.preprocess.sample_rate, config.hop, context)
+        self.model = WaveformCodec(whole).to(device)
+        self.origin = origins.load(self.loop, self.name, whole, _shape)
 
     def compile(self) -> None:
         self.model.context.compile()
 
     def start(self, crops: Crops) -> None:
-        pass  # unlike the token codec it needs no data to start: every SNR is there, only the bits are many
+        # Unlike the token codec it needs no data to start: every SNR is there, only the bits are many.
+        if self.origin is not None:
+            self.model.load_state_dict(self.origin.state_dict())
 
     def step(self, audio: Tensor, random: np.random.Generator) -> dict[str, Tensor]:
         with torch.no_grad():
@@ -107,3 +113,9 @@ class WaveformTask:
             "before_training": {name: start[name] for name in shown},
             "after_training": {name: end[name] for name in shown},
         }
+
+
+def _shape(config: WaveformConfig) -> dict[str, object]:
+    """As `pipeline.origins.load` asks for it."""
+    context = {name: value for name, value in asdict(config.context).items() if name != "bins"}
+    return {f"waveform.model.{name}": value for name, value in {"hop": config.hop, **context}.items()}

@@ -55,8 +55,9 @@ class ResidualVQ(nn.Module):
         self.config = config
         shape = config.levels, config.size, latent
         self.register_buffer("codebooks", torch.randn(shape) * config.init_scale)
-        self.register_buffer("usage", torch.full(shape[:2], 1 / config.size))  # moving share of assignments
-        self.register_buffer("sums", self.codebooks / config.size)  # moving sum of what was assigned
+        self.register_buffer("usage", torch.empty(shape[:2]))  # moving share of assignments
+        self.register_buffer("sums", torch.empty(shape))  # moving sum of what was assigned
+        self.restart()
 
     @property
     def bits_per_frame(self) -> float:
@@ -78,6 +79,12 @@ class ResidualVQ(nn.Module):
             self.usage[level] = counts / len(codes)
             self.sums[level] = codebook * self.usage[level, :, None]
             residual = residual - codebook[codes]
+
+    @torch.no_grad()
+    def restart(self) -> None:
+        """Begin the moving averages anew, every codeword with its fair share of usage."""
+        self.usage.fill_(1 / self.config.size)
+        self.sums.copy_(self.codebooks / self.config.size)
 
     def forward(self, latents: Tensor, levels: Tensor | None = None, shared: Tensor | None = None) -> Quantized:
         """Quantise; in training mode also move the codebooks.

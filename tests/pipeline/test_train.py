@@ -1,6 +1,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -71,6 +72,43 @@ def test_a_second_phase_brings_in_a_discriminator_and_keeps_it(ready, change):
     kept = load_file(MODEL / "discriminator.safetensors")
     assert any(name.startswith("0.layers.0") for name in kept)
     assert TokenCodec.load(MODEL).config.hop == 160
+
+
+@pytest.mark.parametrize("model", ["tokens", "waveform"])
+def test_a_run_goes_on_from_what_another_has_learnt(ready, change, model):
+    train.main(params.load(), model)
+    metrics = files.METRICS / model / "train.json"
+    learnt = json.loads(metrics.read_text())["after_training"]
+    shutil.copytree(files.MODELS, ready / "learnt")
+    section = "train" if model == "tokens" else "waveform.train"
+    settings = change(ready, {f"{section}.start_from": "learnt", f"{section}.learning_rate": 1e-4})
+    train.main(settings, model)
+    begun = json.loads(metrics.read_text())["before_training"]
+    # Weights of tokens are stored in half precision, and their gain was set after the last validation.
+    assert begun == {name: pytest.approx(learnt[name], rel=0.05) for name in begun}
+    first = (files.MODELS / model / "model.safetensors").read_bytes()
+    (ready / "learnt" / model / "model.safetensors").write_bytes(first)
+    train.main(settings, model)
+    assert (files.MODELS / model / "model.safetensors").read_bytes() != first  # another start, another run
+
+
+def test_a_start_that_is_none_is_refused_by_name(ready, change):
+    with pytest.raises(StageError, match=r"train\.start_from: nowhere/tokens holds no model"):
+        train.main(change(ready, {"train.start_from": "nowhere"}), "tokens")
+    train.main(change(ready, {"train.start_from": None}), "tokens")
+    shutil.copytree(files.MODELS, ready / "learnt")
+    with pytest.raises(StageError, match=r"has model\.latent=16, params\.yaml model\.latent=12"):
+        train.main(change(ready, {"train.start_from": "learnt", "model.latent": 12}), "tokens")
+
+
+def test_the_discriminator_is_taken_along(ready, change):
+    second = {"loss.adversarial_weight": 0.3, "train.adversarial_after": 0.0}
+    train.main(change(ready, second), "tokens")
+    shutil.copytree(files.MODELS, ready / "learnt")
+    kept = load_file(ready / "learnt" / "tokens" / "discriminator.safetensors")
+    train.main(change(ready, {"train.start_from": "learnt", "train.epochs": 0}), "tokens")
+    found = load_file(MODEL / "discriminator.safetensors")
+    assert all(torch.equal(found[name], kept[name]) for name in kept)
 
 
 def test_two_runs_are_equal_to_the_bit(ready):
