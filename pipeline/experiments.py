@@ -68,9 +68,10 @@ def _changed(first: dict, own: dict) -> str:
 
 
 def _value(values: dict, key: str) -> object:
+    """None as well where the run's params.yaml did not know the key yet."""
     for part in key.split("."):
-        values = values[part]
-    return values
+        values = values.get(part, {})
+    return None if values == {} else values
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -43,12 +44,13 @@ def recorded(tmp_path, monkeypatch):
     head = git("rev-parse", "HEAD")
     record("base", parameters, 2.1, "500,612.4")
     record("louder", parameters.replace("loudness_weight: 0.0", "loudness_weight: 0.5"), 2.25, "480,700")
+    record("older", re.sub(r"\n +start_from:.*", "", parameters), 2.1, "500,600")  # knows one key less
     record("silent", parameters, None, "500,600")
     record("unheard", parameters, 2.1, "500,600", evaluated=False)
 
 
 def test_rows_say_what_differs_and_what_came_of_it(recorded):
-    experiments.main(["base", "louder", "silent"])
+    experiments.main(["base", "louder", "silent", "older"])
     found = json.loads(experiments.PAGE.read_text(encoding="utf-8"))
     assert found["columns"][:3] == ["", "`--tokens 4`: kbit/s", "SNR dB"] and found["columns"][5].startswith(
         "`--tokens --kbps 2`"
@@ -56,7 +58,8 @@ def test_rows_say_what_differs_and_what_came_of_it(recorded):
     assert found["rows"][0] == ["as it is", *2 * ["1.90", "6.50", "2.10", "0.796"], "500 to 612"]
     assert found["rows"][1] == ["`loss.loudness_weight=0.5`", *2 * ["1.90", "6.50", "2.25", "0.796"], "480 to 700"]
     assert found["rows"][2] == ["as it is", *2 * ["1.90", "6.50", "undefined", "0.796"], "500 to 600"]
-    assert tables.render(experiments.PAGE).count("\n") == 4
+    assert found["rows"][3] == ["as it is", *2 * ["1.90", "6.50", "2.10", "0.796"], "500 to 600"]
+    assert tables.render(experiments.PAGE).count("\n") == 5
 
 
 @pytest.mark.parametrize(
