@@ -125,7 +125,7 @@ class Codec:
                 return self._token_files.write(coder.codes(audio), len(audio))
             return self._token_files.fitted(audio, coder.levels, kbps)
         [(name, value)] = given.items()
-        value = operator.index(value) if name == "step" else value
+        value = _integer(name, value) if name == "step" else value
         return self._waveform_files.write(audio, name, value, perception, progress)
 
     def decode(self, data: bytes, lenient: bool = False) -> np.ndarray:
@@ -209,7 +209,7 @@ class Codec:
         engine = self._token_coder(0).engine
         tokens = checked_tokens(np.asarray(tokens), engine.levels, engine.size)
         whole = max(tokens.shape[1] - 1, 0) * engine.hop
-        return self._token_files.write(tokens, whole if samples is None else operator.index(samples))
+        return self._token_files.write(tokens, whole if samples is None else _integer("samples", samples))
 
     def read_tokens(self, data: bytes, lenient: bool = False) -> torch.Tensor:
         """The bytes of a file to its tokens [levels, frames], int64; -1 where a frame uses fewer levels.
@@ -221,9 +221,9 @@ class Codec:
             ContainerError: the file is damaged, or holds no tokens.
             ModelError: it was made with another model.
         """
-        header, _, packets = self._opened(data, lenient)
-        if header.mode is not Mode.TOKENS:
+        if container.read_header(data)[0].mode is not Mode.TOKENS:
             raise ContainerError("the file holds a waveform, no tokens; tokenize what decode gives")
+        header, _, packets = self._opened(data, lenient)
         return torch.from_numpy(self._token_files.read(header, packets, lenient))
 
     def token_bits(self, tokens: np.ndarray | torch.Tensor) -> np.ndarray:
@@ -261,10 +261,7 @@ class Codec:
 
     def _token_coder(self, levels: int) -> TokenPackets:
         engine = self._token_engine(torch.get_num_threads())
-        try:
-            return TokenPackets(engine, operator.index(levels) or engine.levels)
-        except TypeError:
-            raise ValueError(f"the number of codebooks must be an integer, got {levels!r}") from None
+        return TokenPackets(engine, _integer("the number of codebooks", levels) or engine.levels)
 
     @property
     def _waveform_files(self) -> WaveformFiles:
@@ -291,3 +288,10 @@ class Codec:
                 f"the file was made with {name} model {header.model.hex()}, this one is {own.hex()}; give the folder of the "
                 "model it was made with (--model)"
             )
+
+
+def _integer(name: str, value: object) -> int:
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise ValueError(f"{name} must be an integer, got {value!r}") from None

@@ -18,6 +18,7 @@ class TokenFiles:
 
     @property
     def packet_frames(self) -> int:
+        """Frames of a packet; the last of a file has as many as are left."""
         return round(container.PACKET_SECONDS * self._sample_rate / self.engine.hop)
 
     def write(self, tokens: np.ndarray, samples: int) -> bytes:

@@ -16,7 +16,7 @@ LIVE_KEY_SECONDS = 1.0
 SIDE_BY_SIDE = 24  # packets that are coded at once: more is hardly faster and takes more memory
 SHAPED_FLOOR = 3.0, -7.0  # log2 of the knee over the RMS: at perception 0 and what 1 adds
 
-Settings = tuple[int, int]  # step, knee
+Chosen = tuple[int, int]  # quantiser step and knee, as `codec.waveform.model.Settings` has them
 Progress = Callable[[float], None]
 
 
@@ -28,8 +28,8 @@ class WaveformFiles:
         self._model, self._engine, self._name = model, engine, name
         self._rate, self._hop = model.config.sample_rate, model.config.hop
 
-    def coder(self, settings: Settings) -> WaveformPackets:
-        """What codes packets."""
+    def coder(self, settings: Chosen) -> WaveformPackets:
+        """What codes packets at this step and knee."""
         return WaveformPackets(self._model, self._engine, *settings)
 
     def write(self, audio: np.ndarray, target: str, value: float, perception: float, progress: Progress) -> bytes:
@@ -50,7 +50,7 @@ class WaveformFiles:
         search = rate.Search(audio, lambda step: self.coder(settings(step, perception, level)))
         return search.to_snr(value, encode_at) if target == "snr" else search.to_kbps(value, encode_at)
 
-    def _encode(self, audio: np.ndarray, chosen: Settings, progress: Progress) -> tuple[bytes, float]:
+    def _encode(self, audio: np.ndarray, chosen: Chosen, progress: Progress) -> tuple[bytes, float]:
         """The file's bytes and the squared error."""
         frames = round(container.PACKET_SECONDS * self._rate / self._hop)
         encoder = StreamEncoder(self.coder(chosen), self._header(chosen, len(audio), frames, 1), SIDE_BY_SIDE)
@@ -68,16 +68,16 @@ class WaveformFiles:
         for start in range(0, len(packets), SIDE_BY_SIDE):
             yield decoder.decode(*zip(*packets[start : start + SIDE_BY_SIDE], strict=True))
 
-    def live(self, chosen: Settings) -> StreamEncoder:
+    def live(self, chosen: Chosen) -> StreamEncoder:
         """An encoder for speech as it comes, one frame a packet."""
         key = round(LIVE_KEY_SECONDS * self._rate / self._hop)
         return StreamEncoder(self.coder(chosen), self._header(chosen, None, 1, key))
 
-    def _header(self, chosen: Settings, samples: int | None, packet_frames: int, key_packets: int) -> Header:
+    def _header(self, chosen: Chosen, samples: int | None, packet_frames: int, key_packets: int) -> Header:
         return Header(Mode.WAVEFORM, self._name, self._rate, samples, packet_frames, key_packets, chosen)
 
 
-def settings(step: int, perception: float, level: float) -> Settings:
+def settings(step: int, perception: float, level: float) -> Chosen:
     """What a file's header says of a quantiser step, and of how far noise is hidden by speech of this RMS.
 
     Raises:

@@ -15,6 +15,7 @@ from pipeline.tables import MEASURES, as_option
 
 PAGE = Path("docs/figures/experiments.json")
 SHOWN, DIGITS = ("snr", "pesq_wb", "stoi"), {"stoi": 3}
+UNKNOWN: dict = {}  # no parameter has this value
 
 
 def main(names: list[str]) -> None:
@@ -63,15 +64,15 @@ def _figures(name: str, points: list[str]) -> list[str]:
 
 
 def _changed(first: dict, own: dict) -> str:
-    changed = [key for key in keys() if _value(own, key) != _value(first, key)]
+    changed = [key for key in keys() if _value(own, key) not in (UNKNOWN, _value(first, key))]
     return ", ".join(f"`{key}={_value(own, key)}`" for key in changed) or "as it is"
 
 
 def _value(values: dict, key: str) -> object:
-    """None as well where the run's params.yaml did not know the key yet."""
+    """UNKNOWN where the run's params.yaml did not have the key yet."""
     for part in key.split("."):
-        values = values.get(part, {})
-    return None if values == {} else values
+        values = values.get(part, UNKNOWN)
+    return values
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ ahead by one frame of {frame_ms:g} ms. {parameters:.2g} M parameters.
 
 {table}
 
-Before training, from principal components and k-means alone: {start:.2f} dB SNR on the validation split with {levels}
+Before training, {begun}: {start:.2f} dB SNR on the validation split with {levels}
 codebooks; after {epochs} epochs {end:.2f} dB.
 
 ## Use
@@ -92,6 +92,11 @@ def render(params: Params, model: str) -> str:
         "epochs": trained["epochs"],
         "root": params.data.root,
     }
+    begun = "from principal components and k-means alone"
+    if "start_from" in trained:
+        origin = f"`{params.loop(model).start_from}` (model {trained['start_from']})"
+        shared["data"] += f" Training went on from {origin}, which had learnt from other speech."
+        begun = f"as {origin} has it"
     if model == "waveform":
         ends = {
             name: ", ".join(
@@ -110,6 +115,7 @@ def render(params: Params, model: str) -> str:
         hop=hop,
         frame_rate=shared["rate"] / hop,
         frame_ms=1000 * hop / shared["rate"],
+        begun=begun,
         start=trained["before_training"][f"snr_{levels}"],
         end=trained["after_training"][f"snr_{levels}"],
         **shared,

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.stage import StageError
+
 FULL_SCALE = 32767
 INDEX = "index.jsonl"
 
@@ -40,6 +42,18 @@ class Shards:
     def clip(self, number: int) -> np.ndarray:
         """A whole clip [samples], float32 in model units."""
         return self._audio[number].astype(np.float32) * np.float32(self._factors[number])
+
+    def audible(self, count: int) -> list[np.ndarray]:
+        """About `count` clips, evenly spaced over the split; digital silence, of which no SNR exists, is left out.
+
+        Raises:
+            StageError: there is nothing but silence.
+        """
+        clips = (self.clip(number) for number in range(0, len(self), max(1, len(self) // count)))
+        found = [clip for clip in clips if clip.any()]
+        if not found:
+            raise StageError("every clip looked at is digital silence; look at data.silence_dbfs and data/rejected.md")
+        return found
 
     def crops(self, random: np.random.Generator, count: int, samples: int) -> np.ndarray:
         """Random crops [count, samples], float32 in model units.

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm import trange
@@ -67,7 +68,12 @@ class TokenTask:
         self.model.quantizer.restart()
         discriminator = origins.folder(self.loop, self.name) / DISCRIMINATOR
         if self.adversary is not None and discriminator.exists():
-            self.adversary.discriminators.load_state_dict(load_file(discriminator))
+            try:
+                self.adversary.discriminators.load_state_dict(load_file(discriminator))
+            except (SafetensorError, RuntimeError) as error:
+                raise StageError(
+                    f"{discriminator} is none of this version ({error}); remove it to start with a new one"
+                ) from None
 
     def step(self, audio: Tensor, random: np.random.Generator) -> dict[str, Tensor]:
         output = self.model(audio, *self._levels(len(audio), random))

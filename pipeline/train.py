@@ -233,6 +233,7 @@ def _parallel(task: Task) -> DistributedDataParallel:
 def write_results(run: Run) -> None:
     """The stage's outputs: weights and configuration, metrics, curves."""
     name = run.task.name
+    origin = origins.identity(run.settings, name)
     with files.whole_folder(files.MODELS / name) as folder:
         run.task.save(folder)
     files.write_json(
@@ -240,6 +241,7 @@ def write_results(run: Run) -> None:
         {
             "epochs": run.epoch,
             **run.task.summary(run.history[0], run.history[-1]),
+            **({} if origin is None else {"start_from": origin}),
             "parameters": sum(weight.numel() for weight in run.task.model.parameters()),
             "threads": run.settings.threads,
         },

@@ -1,4 +1,4 @@
-"""What train measures after every epoch."""
+"""What train measures of the token codec after every epoch."""
 
 import torch
 from torch import Tensor
@@ -6,7 +6,6 @@ from torch import Tensor
 from codec.tokens.losses import CodecLoss
 from codec.tokens.model import TokenCodec
 from pipeline.shards import Shards
-from pipeline.stage import StageError
 
 CLIPS = 40  # evenly spaced over the split: enough to steer by, small beside an epoch
 
@@ -20,23 +19,9 @@ def validate(model: TokenCodec, loss: CodecLoss, shards: Shards, device: torch.d
         input's), `rms_ratio`, `output_mean`, `loss` and its terms as `loss_NAME`.
     """
     model.eval()
-    rows = [_measure(model, loss, audio[None].to(device)) for audio in chosen_clips(shards, CLIPS)]
+    clips = (torch.from_numpy(clip)[None].to(device) for clip in shards.audible(CLIPS))
+    rows = [_measure(model, loss, audio) for audio in clips]
     return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
-
-
-def chosen_clips(shards: Shards, count: int) -> list[Tensor]:
-    """About `count` clips [samples], evenly spaced over the split; digital silence, of which no SNR exists, is left out.
-
-    Raises:
-        StageError: there is nothing but silence.
-    """
-    clips = (torch.from_numpy(shards.clip(clip)) for clip in range(0, len(shards), max(1, len(shards) // count)))
-    audible = [clip for clip in clips if clip.any()]
-    if not audible:
-        raise StageError(
-            "every validation clip looked at is digital silence; look at data.silence_dbfs and data/rejected.md"
-        )
-    return audible
 
 
 def _measure(model: TokenCodec, loss: CodecLoss, audio: Tensor) -> dict[str, float]:

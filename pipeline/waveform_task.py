@@ -24,7 +24,6 @@ from pipeline import origins
 from pipeline.sections import Params
 from pipeline.shards import Shards
 from pipeline.tasks import Crops
-from pipeline.validation import chosen_clips
 
 OCTAVES = -5.6, 0.3  # of the step over the clip's RMS: from about 45 dB SNR to 5
 VALIDATED_SNR = 15, 25, 30, 37  # dB
@@ -83,7 +82,7 @@ class WaveformTask:
     def validate(self, shards: Shards) -> dict[str, float]:
         """Mean kbit/s of an ideal coder at each of some SNRs."""
         self.model.eval()
-        audio = [clip.to(self.device) for clip in chosen_clips(shards, CLIPS)]
+        audio = [torch.from_numpy(clip).to(self.device) for clip in shards.audible(CLIPS)]
         return {
             f"kbps_at_{snr}_db": float(np.mean([ideal_rate(self.model, clip, snr) for clip in audio]))
             for snr in VALIDATED_SNR

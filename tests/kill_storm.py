@@ -105,7 +105,7 @@ def _kill(flow: subprocess.Popen, victim: str) -> str:
     members = root.children(recursive=True)
     marks = {"guard": "guard.py", "dvc": "dvc repro", "stage": "-m pipeline."}
     chosen = processes.living(
-        lambda member: victim == "all" or processes.says(member, marks.get(victim, "-")), among=members
+        lambda member: victim == "all" or (victim in marks and processes.says(member, marks[victim])), among=members
     )
     if victim in ("flow", "all") or not chosen:
         chosen, victim = [*chosen, root], victim if victim == "all" else "flow"

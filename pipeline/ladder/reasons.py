@@ -13,7 +13,6 @@ from codec.tokens.model import TokenCodec, TokenConfig
 from codec.tokens.quantizer import QuantizerConfig, ResidualVQ
 from pipeline import files
 from pipeline.shards import Shards
-from pipeline.validation import chosen_clips
 
 SECONDS = 1.0  # of each piece
 PIECES = 192
@@ -31,7 +30,7 @@ def write(steps: int) -> None:
 def speech() -> Tensor:
     """Pieces of validation speech [pieces, samples]."""
     size = round(SECONDS * TokenConfig.sample_rate)
-    clips = chosen_clips(Shards(files.SHARDS / "validation"), PIECES)
+    clips = map(torch.from_numpy, Shards(files.SHARDS / "validation").audible(PIECES))
     pieces = [clip[start : start + size] for clip in clips for start in range(0, len(clip) - size + 1, size)]
     return torch.stack(pieces[:PIECES])
 

@@ -4,6 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from codec.codec import load
 from codec.container import ContainerError
 
 
@@ -49,6 +50,7 @@ def test_any_tokens_come_back(telu, data, levels, frames):
         (np.zeros((5, 11), int), None, "1 to 4 levels"),
         (np.full((2, 11), 64), None, "between 0 and 63, got 64"),
         (np.zeros((2, 11)), None, "must be integers"),
+        (np.zeros((2, 11), int), 1600.0, "samples must be an integer, got 1600.0"),
     ],
 )
 def test_what_is_no_recording_in_tokens_is_refused(telu, tokens, samples, said):
@@ -67,6 +69,8 @@ def test_a_damaged_packet_leaves_tokens_of_silence(telu, audio):
     assert torch.equal(found[:, :400], sound[:, :400]) and (found[:, 400:] == silence).all()
 
 
-def test_a_waveform_file_has_no_tokens(telu, audio):
-    with pytest.raises(ContainerError, match="holds a waveform"):
-        telu.read_tokens(telu.encode(audio, snr=10))
+def test_a_waveform_file_has_no_tokens(telu, models, audio):
+    data = telu.encode(audio, snr=10)
+    for each in (telu, load(models, ["tokens"])):
+        with pytest.raises(ContainerError, match="holds a waveform"):
+            each.read_tokens(data)

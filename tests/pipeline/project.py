@@ -96,9 +96,9 @@ class Project:
         return processes.living(lambda process: process.cwd() == str(self.folder) and processes.says(process, words))
 
     def stage(self) -> psutil.Process:
-        """The one that trains."""
-        [stage] = self.processes("stand_in train")
-        return stage
+        """The one that trains; not the shell in which DVC started it."""
+        working = self.processes("stand_in train")
+        return processes.living(lambda process: process.cmdline()[-2:] == ["stand_in", "train"], among=working)[0]
 
 
 def wait_for(condition, seconds: float = 60):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.shards import Shards
+from pipeline.stage import StageError
 
 
 @pytest.fixture
@@ -49,6 +50,14 @@ def test_longer_clips_are_drawn_more_often(shards):
     numbers = shards.crops(np.random.default_rng(0), 3000, 100)[:, 0] // 1000
     share = [float(np.mean(numbers == number)) for number in range(3)]
     assert share == pytest.approx([700 / 1290, 90 / 1290, 500 / 1290], abs=0.03)
+
+
+def test_clips_spread_over_the_split_leave_out_silence(shards, tmp_path):
+    assert [len(clip) for clip in shards.audible(2)] == [700, 90, 500] and len(shards.audible(1)[0]) == 700
+    (tmp_path / "00000.pcm").write_bytes(bytes(2 * 790))
+    assert [len(clip) for clip in Shards(tmp_path).audible(3)] == [500]
+    with pytest.raises(StageError, match="digital silence"):
+        Shards(tmp_path).audible(1)
 
 
 def test_no_split_no_reader(tmp_path):

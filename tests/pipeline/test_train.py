@@ -1,4 +1,5 @@
 import csv
+import hashlib
 import json
 import os
 import shutil
@@ -83,9 +84,16 @@ def test_a_run_goes_on_from_what_another_has_learnt(ready, change, model):
     section = "train" if model == "tokens" else "waveform.train"
     settings = change(ready, {f"{section}.start_from": "learnt", f"{section}.learning_rate": 1e-4})
     train.main(settings, model)
-    begun = json.loads(metrics.read_text())["before_training"]
+    written = json.loads(metrics.read_text())
+    begun, ended = written["before_training"], written["after_training"]
     # Weights of tokens are stored in half precision, and their gain was set after the last validation.
     assert begun == {name: pytest.approx(learnt[name], rel=0.05) for name in begun}
+    # Nor does anything that is not stored make the first steps forget it.
+    assert {name: ended[name] for name in begun} == {name: pytest.approx(begun[name], rel=0.1) for name in begun}
+    assert (
+        written["start_from"]
+        == hashlib.sha256((ready / "learnt" / model / "model.safetensors").read_bytes()).hexdigest()[:8]
+    )
     first = (files.MODELS / model / "model.safetensors").read_bytes()
     (ready / "learnt" / model / "model.safetensors").write_bytes(first)
     train.main(settings, model)
@@ -93,11 +101,14 @@ def test_a_run_goes_on_from_what_another_has_learnt(ready, change, model):
 
 
 def test_a_start_that_is_none_is_refused_by_name(ready, change):
-    with pytest.raises(StageError, match=r"train\.start_from: nowhere/tokens holds no model"):
+    with pytest.raises(StageError, match=r"train\.start_from: .*nowhere/tokens holds no model.* tokens/config\.json"):
         train.main(change(ready, {"train.start_from": "nowhere"}), "tokens")
+    for written in ("data/models", "export"):
+        with pytest.raises(StageError, match=f"{written} is where the pipeline writes.*cp -r {written} FOLDER"):
+            train.main(change(ready, {"train.start_from": written}), "tokens")
     train.main(change(ready, {"train.start_from": None}), "tokens")
     shutil.copytree(files.MODELS, ready / "learnt")
-    with pytest.raises(StageError, match=r"has model\.latent=16, params\.yaml model\.latent=12"):
+    with pytest.raises(StageError, match=r"another shape than params\.yaml says; give -S model\.latent=16$"):
         train.main(change(ready, {"train.start_from": "learnt", "model.latent": 12}), "tokens")
 
 
@@ -109,6 +120,9 @@ def test_the_discriminator_is_taken_along(ready, change):
     train.main(change(ready, {"train.start_from": "learnt", "train.epochs": 0}), "tokens")
     found = load_file(MODEL / "discriminator.safetensors")
     assert all(torch.equal(found[name], kept[name]) for name in kept)
+    (ready / "learnt" / "tokens" / "discriminator.safetensors").write_bytes(b"no weights")
+    with pytest.raises(StageError, match=r"discriminator\.safetensors is none of this version"):
+        train.main(params.load(), "tokens")
 
 
 def test_two_runs_are_equal_to_the_bit(ready):
