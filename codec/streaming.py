@@ -11,6 +11,7 @@ from codec.waveform.entropy import DamagedPacket
 from codec.waveform.packets import WaveformPackets
 
 Audio = np.ndarray
+SIDE_BY_SIDE = 24  # packets of a file that are coded at once: more is hardly faster and takes more memory
 MOST_BYTES, LONGEST = 9, 64  # a coefficient takes no more, escape code and all; beside them there is little
 MOST_LOST_FRAMES = 1 << 18  # more than an hour: what a lenient decoder fills with silence for one file
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from codec import container
 from codec.container import ContainerError, Header, Mode
-from codec.streaming import Packet
+from codec.streaming import SIDE_BY_SIDE, Packet
 from codec.token_packets import TokenPackets, largest
 from codec.tokens.engine import TokenEngine
 
@@ -64,12 +64,20 @@ class TokenFiles:
         except ValueError as error:
             raise ContainerError(f"the header does not fit the model: {error}") from None
         tokens = [np.zeros((coder.levels, 0), np.int64)]
-        for _, payload, frames in packets:
-            try:
-                found = None if payload is None else coder.unpack(payload, frames)
-            except ContainerError:
-                if not lenient:
-                    raise
-                found = None
-            tokens.append(coder.silence(frames) if found is None else found)
+        for start in range(0, len(packets), SIDE_BY_SIDE):
+            tokens += _unpacked(coder, packets[start : start + SIDE_BY_SIDE], lenient)
         return np.concatenate(tokens, axis=1)
+
+
+def _unpacked(coder: TokenPackets, packets: list[Packet], lenient: bool) -> list[np.ndarray]:
+    """Of each packet its codes [levels, frames], or those of silence."""
+    sound = [(payload, frames) for _, payload, frames in packets if payload is not None]
+    try:
+        found = iter(coder.unpack(*map(list, zip(*sound, strict=True)))) if sound else iter(())
+    except ContainerError:
+        if not lenient:
+            raise
+        if len(packets) > 1:
+            return [codes for packet in packets for codes in _unpacked(coder, [packet], lenient)]
+        return [coder.silence(packets[0][2])]
+    return [coder.silence(frames) if payload is None else next(found) for _, payload, frames in packets]

@@ -65,14 +65,14 @@ class TokenPackets:
         """Codes [levels, frames] to bytes."""
         return self.engine.coder.encode(codes, self.mean)
 
-    def unpack(self, payload: bytes, frames: int) -> np.ndarray:
-        """Bytes to codes [levels, frames].
+    def unpack(self, payloads: list[bytes], frames: list[int]) -> list[np.ndarray]:
+        """Packets of so many frames to their codes [levels, frames].
 
         Raises:
-            ContainerError: no encoder writes this payload.
+            ContainerError: no encoder writes one of these payloads.
         """
         try:
-            return self.engine.coder.decode(payload, frames, self.levels, self.mean)
+            return self.engine.coder.decode(payloads, frames, self.levels, self.mean)
         except AssertionError as error:  # constriction met data that no encoder writes
             raise ContainerError("the payload is not what an encoder writes") from error
 

@@ -8,12 +8,11 @@ import numpy as np
 from codec import container, rate
 from codec.container import Header, Mode
 from codec.samples import energy
-from codec.streaming import FrameDecoder, Packet, StreamEncoder
+from codec.streaming import SIDE_BY_SIDE, FrameDecoder, Packet, StreamEncoder
 from codec.waveform.model import LAST_STEP, STEPS_PER_OCTAVE, WaveformCodec
 from codec.waveform.packets import WaveformPackets
 
 LIVE_KEY_SECONDS = 1.0
-SIDE_BY_SIDE = 24  # packets that are coded at once: more is hardly faster and takes more memory
 SHAPED_FLOOR = 3.0, -7.0  # log2 of the knee over the RMS: at perception 0 and what 1 adds
 
 Chosen = tuple[int, int]  # quantiser step and knee, as `codec.waveform.model.Settings` has them

@@ -42,65 +42,83 @@ class TokenCoder:
             for depth in used[~again].tolist():
                 coder.encode(depth, self._depths[mean][before])
                 before = depth
-        for level, known in enumerate(self._known(codes)):
+        for level, known in enumerate(self._known(codes[None])):
             frames = (used > level) & ~again
             if frames.any():
-                frequencies = self._layers[level].frequencies(known[frames])
+                frequencies = self._layers[level].frequencies(known[0, frames])
                 coder.encode(codes[level, frames].astype(np.int32), _CATEGORICAL, frequencies)
         return coder.get_compressed().astype(">u4").tobytes().rstrip(b"\0")
 
-    def decode(self, payload: bytes, frames: int, levels: int, mean: int) -> np.ndarray:
-        """The codes [levels, frames] of `encode`. Bytes that no encoder wrote give arbitrary codes.
+    def decode(self, payloads: list[bytes], frames: list[int], levels: int, mean: int) -> list[np.ndarray]:
+        """Packets to the codes [levels, frames] that `encode` was given, side by side. Bytes that it never wrote give any codes.
+
+        Args:
+            frames: of each packet.
+            levels, mean: of all packets.
 
         Raises:
             AssertionError: the bytes are none that an encoder writes.
         """
+        packets = [self._open(payload, count, levels, mean) for payload, count in zip(payloads, frames, strict=True)]
+        codes = np.full((len(packets), levels, max(frames, default=0)), -1, np.int64)
+        used = np.zeros((len(packets), codes.shape[2]), np.int64)  # of frames that are told, not repeated
+        original = np.tile(np.arange(codes.shape[2]), (len(packets), 1))  # what a repeated frame repeats
+        for packet, (_, depths, origins) in enumerate(packets):
+            used[packet, : len(depths)] = depths
+            original[packet, : len(origins)] = origins
+        coders = [coder for coder, _, _ in packets]
+        self._decode_first(coders, codes[:, 0], used > 0, original)
+        for level, known in enumerate(self._known(codes)):
+            told = used > level
+            if level and told.any():
+                frequencies = self._layers[level].frequencies(known[told])
+                ends = told.sum(1).cumsum()[:-1]
+                for packet, likely in enumerate(np.split(frequencies, ends)):
+                    codes[packet, level, told[packet]] = coders[packet].decode(_CATEGORICAL, likely)
+                codes[:, level] = np.take_along_axis(codes[:, level], original, 1)
+        return [found[:, :count] for found, count in zip(codes, frames, strict=True)]
+
+    def _open(self, payload: bytes, frames: int, levels: int, mean: int):
+        """A packet's range decoder at its first code; of each frame [frames] the number of levels told, and which it repeats."""
         words = np.frombuffer(payload + bytes(-len(payload) % 4), ">u4").astype(np.uint32)
         coder = constriction.stream.queue.RangeDecoder(words)
         again, repeats = np.zeros(frames, bool), _Repeats()
         for frame in range(1, frames):
             again[frame] = now = coder.decode(_model(repeats.counts))
             repeats.push(now)
-        used, before = np.full(frames, levels), self._prior.levels + 1
+        used, before = np.where(again, 0, levels), self._prior.levels + 1
         for frame in np.flatnonzero(~again) if mean else ():
-            used[frame] = before = coder.decode(self._depths[mean][before])
-        original = np.maximum.accumulate(np.where(again, 0, np.arange(frames)))  # what a repeated frame repeats
-        used = used[original].clip(max=levels)
-        codes = np.full((levels, frames), -1, np.int64)
-        self._decode_first(coder, codes[0], used > 0, again)
-        for level, known in enumerate(self._known(codes)):
-            fresh = (used > level) & ~again
-            if level and fresh.any():
-                codes[level, fresh] = coder.decode(_CATEGORICAL, self._layers[level].frequencies(known[fresh]))
-                codes[level] = codes[level, original]
-        return codes
+            before = coder.decode(self._depths[mean][before])
+            used[frame] = min(before, levels)
+        return coder, used, np.maximum.accumulate(np.where(again, 0, np.arange(frames)))
 
-    def _decode_first(self, coder, codes: np.ndarray, there: np.ndarray, again: np.ndarray) -> None:
-        """Codes of the first level [frames], of which each tells what is likely for the next two."""
+    def _decode_first(self, coders: list, codes: np.ndarray, told: np.ndarray, original: np.ndarray) -> None:
+        """Codes of the first level [packets, frames], of which each tells what is likely for the next two of its packet."""
         words = seen(self._codewords[0]).numpy()
-        before, earlier = words[-1], words[-1]
-        for frame in range(len(codes)):
-            if again[frame]:
-                codes[frame] = codes[frame - 1]
-            elif there[frame]:
-                (frequencies,) = self._layers[0].frequencies(np.concatenate([before, earlier])[None])
-                codes[frame] = coder.decode(_model(frequencies))
-            before, earlier = words[codes[frame]], before
+        before = earlier = np.repeat(words[-1:], len(codes), axis=0)
+        for frame in range(codes.shape[1]):
+            packets = np.flatnonzero(told[:, frame])
+            if len(packets):
+                known = np.concatenate([before[packets], earlier[packets]], axis=1)
+                for packet, likely in zip(packets, self._layers[0].frequencies(known), strict=True):
+                    codes[packet, frame] = coders[packet].decode(_model(likely))
+            codes[:, frame] = np.take_along_axis(codes, original[:, frame, None], 1)[:, 0]
+            before, earlier = words[codes[:, frame]], before
 
     def bits(self, codes: np.ndarray) -> np.ndarray:
         """What each of the codes [levels, frames] costs in `encode`, in bits; 0 where there is none or the frame repeats."""
         bits, priced = np.zeros(codes.shape), (codes >= 0) & ~_repeated(codes)
-        for level, known in enumerate(self._known(codes)):
+        for level, known in enumerate(self._known(codes[None])):
             frames = np.flatnonzero(priced[level])
-            frequencies = self._layers[level].frequencies(known[frames]).astype(np.float64)
+            frequencies = self._layers[level].frequencies(known[0, frames]).astype(np.float64)
             own = np.take_along_axis(frequencies, codes[level, frames, None], 1)[:, 0]
             bits[level, frames] = np.log2(frequencies.sum(1) / own)
         return bits
 
     def _known(self, codes: np.ndarray) -> Iterator[np.ndarray]:
-        """As `TokenPrior.known`, of codes [levels, frames]."""
+        """As `TokenPrior.known`, of codes [packets, levels, frames]."""
         tokens = torch.from_numpy(codes.astype(np.int64, copy=False))  # no copy: `decode` fills them in
-        return (known[0].numpy() for known in self._prior.known(tokens[None], self._codewords))
+        return (known.numpy() for known in self._prior.known(tokens, self._codewords))
 
 
 class _Layers:

@@ -36,7 +36,16 @@ def shared_codes(draw):
 def test_any_codes_come_back_whatever_was_expected(speech, fitted, given_codes):
     codes, mean = given_codes
     coder = coder_of(speech[0]) if fitted else plain_coder(speech[0])
-    assert np.array_equal(coder.decode(coder.encode(codes, mean), codes.shape[1], LEVELS, mean), codes)
+    assert np.array_equal(coder.decode([coder.encode(codes, mean)], [codes.shape[1]], LEVELS, mean)[0], codes)
+
+
+@settings(max_examples=30)
+@given(packets=st.lists(shared_codes(), max_size=5), mean=st.integers(1, LEVELS))
+def test_packets_side_by_side_are_those_one_by_one(speech, packets, mean):
+    coder, packets = coder_of(speech[0]), [codes for codes, _ in packets]
+    payloads = [coder.encode(codes, mean) for codes in packets]
+    found = coder.decode(payloads, [codes.shape[1] for codes in packets], LEVELS, mean)
+    assert len(found) == len(packets) and all(map(np.array_equal, found, packets))
 
 
 @pytest.mark.parametrize("levels", range(1, LEVELS + 1))
@@ -44,7 +53,7 @@ def test_codes_of_equal_depth_come_back(speech, levels):
     codec, codes = speech
     coder = coder_of(codec)
     data = coder.encode(codes[:levels], 0)
-    assert np.array_equal(coder.decode(data, codes.shape[1], levels, 0), codes[:levels])
+    assert np.array_equal(coder.decode([data], [codes.shape[1]], levels, 0)[0], codes[:levels])
 
 
 def test_speech_costs_fewer_bits_than_equally_likely_codes(speech):
@@ -70,7 +79,7 @@ def test_bits_are_those_of_the_payload(speech):
 def test_any_bytes_are_codes_or_an_assertion(speech, payload, mean):
     coder = coder_of(speech[0])
     try:
-        codes = coder.decode(payload, 20, LEVELS, mean)
+        (codes,) = coder.decode([payload], [20], LEVELS, mean)
     except AssertionError:
         return
     assert codes.shape == (LEVELS, 20) and codes.min() >= -1 and codes.max() < SIZE
@@ -82,10 +91,10 @@ def test_frames_that_repeat_cost_almost_nothing(speech):
     coder, start = coder_of(codec), codes[:, :1]
     again = np.repeat(start, 3000, 1)
     data = coder.encode(again, 0)
-    assert len(data) < 20 and np.array_equal(coder.decode(data, 3000, LEVELS, 0), again)
+    assert len(data) < 20 and np.array_equal(coder.decode([data], [3000], LEVELS, 0)[0], again)
     assert coder.bits(again)[:, 1:].sum() == 0
     mixed = np.concatenate([codes[:, :50], again[:, :50], codes[:, 50:100]], axis=1)
-    assert np.array_equal(coder.decode(coder.encode(mixed, 0), 150, LEVELS, 0), mixed)
+    assert np.array_equal(coder.decode([coder.encode(mixed, 0)], [150], LEVELS, 0)[0], mixed)
 
 
 def test_the_coder_has_the_probabilities_of_the_prior(speech):
