@@ -35,7 +35,7 @@ def spoken():
     return speech
 
 
-LONGEST = "test_repro.py", "test_flows.py", "test_evaluate.py", "test_distributed.py"
+LONGEST = "test_repro.py", "test_flows.py", "test_train.py", "test_evaluate.py", "test_distributed.py"
 
 
 def pytest_collection_modifyitems(items):

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 import yaml
 
-from pipeline import params
+from pipeline import discover, params, preprocess
 from pipeline.sections import Params
 
 ROOT = Path(__file__).parents[2]
@@ -90,6 +90,15 @@ def corpus(tmp_path, spoken):
             audio = spoken(1.2 + 0.3 * take, seed=10 * speaker + take)
             soundfile.write(folder / f"speaker{speaker}" / f"{take}.wav", audio, 16000)
     return folder
+
+
+@pytest.fixture
+def ready(workspace, change, corpus):
+    """A workspace with shards."""
+    settings = change(workspace, {"data.root": str(corpus)})
+    discover.main(settings)
+    preprocess.main(settings)
+    return workspace
 
 
 @pytest.fixture(autouse=True)

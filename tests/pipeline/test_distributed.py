@@ -12,19 +12,11 @@ import time
 import psutil
 import pytest
 
-from pipeline import discover, files, params, preprocess, train
+from pipeline import files, params, train
 from pipeline.stage import StageError
 from tests import processes
 
 PAIR = {"train.processes": 2, "waveform.train.processes": 2, "train.threads": 1, "waveform.train.threads": 1}
-
-
-@pytest.fixture
-def ready(workspace, change, corpus):
-    settings = change(workspace, {"data.root": str(corpus), "train.threads": 1, "waveform.train.threads": 1})
-    discover.main(settings)
-    preprocess.main(settings)
-    return workspace
 
 
 def terms():

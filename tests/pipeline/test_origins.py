@@ -1,0 +1,63 @@
+import hashlib
+import json
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from pipeline import files, params, train
+from pipeline.stage import StageError
+
+
+@pytest.mark.parametrize("model", ["tokens", "waveform"])
+def test_a_run_goes_on_from_what_another_has_learnt(ready, change, model):
+    train.main(params.load(), model)
+    metrics = files.METRICS / model / "train.json"
+    learnt = json.loads(metrics.read_text())["after_training"]
+    shutil.copytree(files.MODELS, ready / "learnt")
+    section = "train" if model == "tokens" else "waveform.train"
+    settings = change(ready, {f"{section}.start_from": "learnt", f"{section}.learning_rate": 1e-4})
+    train.main(settings, model)
+    written = json.loads(metrics.read_text())
+    begun, ended = written["before_training"], written["after_training"]
+    # Weights of tokens are stored in half precision, and their gain was set after the last validation.
+    assert begun == {name: pytest.approx(learnt[name], rel=0.05) for name in begun}
+    # Nor does anything that is not stored make the first steps forget it.
+    assert {name: ended[name] for name in begun} == {name: pytest.approx(begun[name], rel=0.1) for name in begun}
+    weights = (ready / "learnt" / model / "model.safetensors").read_bytes()
+    assert written["start_from"] == hashlib.sha256(weights).hexdigest()[:8]
+    first = (files.MODELS / model / "model.safetensors").read_bytes()
+    (ready / "learnt" / model / "model.safetensors").write_bytes(first)
+    train.main(settings, model)
+    assert (files.MODELS / model / "model.safetensors").read_bytes() != first  # another start, another run
+
+
+def test_a_start_that_is_none_is_refused_by_name(ready, change):
+    with pytest.raises(StageError, match=r"train\.start_from: .*nowhere/tokens holds no model.* tokens/config\.json"):
+        train.main(change(ready, {"train.start_from": "nowhere"}), "tokens")
+    for written in ("data/models", "export"):
+        with pytest.raises(StageError, match=f"{written} is where the pipeline writes.*cp -r {written} FOLDER"):
+            train.main(change(ready, {"train.start_from": written}), "tokens")
+    train.main(change(ready, {"train.start_from": None}), "tokens")
+    shutil.copytree(files.MODELS, ready / "learnt")
+    with pytest.raises(StageError, match=r"another shape than params\.yaml says; give -S model\.latent=16$"):
+        train.main(change(ready, {"train.start_from": "learnt", "model.latent": 12}), "tokens")
+
+
+def test_the_discriminator_is_taken_along(ready, change):
+    second = {
+        "loss.adversarial_weight": 0.3,
+        "train.adversarial_after": 0.0,
+        "train.epochs": 1,
+        "train.steps_per_epoch": 1,
+    }
+    train.main(change(ready, second), "tokens")
+    shutil.copytree(files.MODELS, ready / "learnt")
+    kept = load_file(ready / "learnt" / "tokens" / "discriminator.safetensors")
+    train.main(change(ready, {"train.start_from": "learnt", "train.epochs": 0}), "tokens")
+    found = load_file(files.MODELS / "tokens" / "discriminator.safetensors")
+    assert all(torch.equal(found[name], kept[name]) for name in kept)
+    (ready / "learnt" / "tokens" / "discriminator.safetensors").write_bytes(b"no weights")
+    with pytest.raises(StageError, match=r"discriminator\.safetensors is none of this version"):
+        train.main(params.load(), "tokens")
