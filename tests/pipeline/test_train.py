@@ -17,11 +17,7 @@ from pipeline.validation import codebook_use
 MODEL = files.MODELS / "tokens"
 METRICS = files.METRICS / "tokens" / "train.json"
 COMMAND = [sys.executable, "-m", "pipeline.train", "tokens"]
-SECOND_PHASE = {
-    "loss.adversarial_weight": 0.3,
-    "train.adversarial_after": 0.4,
-    "train.steps_per_epoch": 2,
-}  # slow steps
+SECOND_PHASE = {"loss.adversarial_weight": 0.3, "train.adversarial_after": 0.4, "train.steps_per_epoch": 2}
 
 
 def outcome():
