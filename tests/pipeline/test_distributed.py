@@ -30,7 +30,10 @@ def trained(model):
     return json.loads((files.METRICS / model / "train.json").read_text())
 
 
-@pytest.mark.parametrize("second_phase", [{}, {"loss.adversarial_weight": 0.5, "train.adversarial_after": 0.3}])
+SECOND_PHASE = {"loss.adversarial_weight": 0.5, "train.adversarial_after": 0.3, "train.steps_per_epoch": 4}
+
+
+@pytest.mark.parametrize("second_phase", [{}, SECOND_PHASE])
 def test_two_processes_give_the_tokens_of_one(ready, change, second_phase):
     """Also where clamps are at work, a fifth of the codewords is dead, levels are dropped, and a discriminator learns."""
     changes = {"train.epochs": 3, "train.steps_per_epoch": 10, "quantizer.dead_code_share": 0.5}

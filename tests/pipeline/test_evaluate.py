@@ -64,8 +64,8 @@ def test_the_validation_split_is_only_printed(here, capsys):
     printed = capsys.readouterr().out
     assert {line.split()[0] for line in printed.splitlines()} == {"codebooks_1", "codebooks_4", "shared_1.5"}
     assert (files.METRICS / "tokens" / "evaluate.json").read_bytes() == before
-    evaluate.main(params.load(), "tokens")
-    assert capsys.readouterr().out != printed and (files.METRICS / "tokens" / "evaluate.json").read_bytes() == before
+    kbps = json.loads(before)["codebooks_4"]["kbps"]
+    assert f"codebooks_4      {kbps:5.2f}" not in printed  # these are other clips
 
 
 def test_the_clip_table_agrees_with_the_codec(here):
