@@ -7,7 +7,6 @@ audio = telu.decode(data)
 """
 
 import functools
-import hashlib
 import math
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -18,7 +17,7 @@ import torch
 
 from codec import container
 from codec.container import ContainerError, Header, Mode
-from codec.models import KINDS, Folder, ModelError
+from codec.models import KINDS, Folder, ModelError, identity
 from codec.samples import checked
 from codec.streaming import Packet, StreamDecoder, StreamEncoder, packets_of
 from codec.token_files import TokenFiles
@@ -44,7 +43,7 @@ def load(folder: Path | str | None = None, kinds: Iterable[str] = KINDS) -> "Cod
     found = [kind for kind in kinds if (folder / kind / "config.json").exists()]
     if not found:
         raise ModelError(f"no model in {folder}: {' and '.join(f'{kind}/config.json' for kind in kinds)} not there")
-    ids = {name: hashlib.sha256((folder / name / "model.safetensors").read_bytes()).digest() for name in found}
+    ids = {name: identity(folder / name) for name in found}
     return Codec(Folder(folder, found), ids)
 
 

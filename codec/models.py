@@ -1,6 +1,7 @@
 """The models in a folder, found at once and read when they are needed."""
 
 import functools
+import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -33,6 +34,11 @@ class Folder(Mapping):
 
     def __len__(self) -> int:
         return len(self._kinds)
+
+
+def identity(folder: Path) -> bytes:
+    """What files name the model in a folder by: the SHA-256 digest of its weights."""
+    return hashlib.sha256((folder / "model.safetensors").read_bytes()).digest()
 
 
 def _read(kind: type, folder: Path) -> WaveformCodec | TokenCodec:

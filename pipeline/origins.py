@@ -1,11 +1,13 @@
 """Training that goes on from what another run has learnt: `train.start_from`."""
 
-import hashlib
+import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
 from torch import nn
 
+from codec import models
 from codec.models import Folder, ModelError
 from pipeline import files
 from pipeline.sections import Loop
@@ -21,7 +23,7 @@ def identity(loop: Loop, kind: str) -> str | None:
     """The id of the model to go on from, as files made with it say it: DVC knows nothing of what lies in that folder."""
     if (place := folder(loop, kind)) is None:
         return None
-    return hashlib.sha256((place / "model.safetensors").read_bytes()).hexdigest()[:8]
+    return models.identity(place).hex()[:8]
 
 
 def load(loop: Loop, kind: str, config: object, shape: Callable[[object], dict[str, object]]) -> nn.Module | None:
@@ -49,6 +51,6 @@ def load(loop: Loop, kind: str, config: object, shape: Callable[[object], dict[s
     theirs, own = shape(model.config), shape(config)
     other = {name: value for name, value in theirs.items() if own[name] != value}
     if other:
-        settings = " ".join(f"-S {name}={'null' if value is None else value}" for name, value in other.items())
+        settings = " ".join("-S " + shlex.quote(f"{name}={json.dumps(value)}") for name, value in other.items())
         raise StageError(f"{key}: the model in {place} has another shape than params.yaml says; give {settings}")
     return model

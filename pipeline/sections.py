@@ -93,6 +93,7 @@ class Quantizer(Section):
     loss_clamp: Positive | None
     detach_residual: bool
     dead_code_share: float = Field(ge=0, lt=1)
+    dead_code_floor: float = Field(ge=0, lt=1)
     dropout: Fraction
     shared: Fraction
     beam: int = Field(ge=1, le=64)

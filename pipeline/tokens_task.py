@@ -27,8 +27,8 @@ from pipeline.validation import codebook_use, validate
 DISCRIMINATOR = "discriminator.safetensors"  # kept beside the model for whoever trains on
 FIT_FRAMES_PER_CODEWORD = 20  # latents for the k-means start
 PRIOR_RATE = 2e-3  # learning rate of the prior
-HEARD_SECONDS = 48  # of speech, from which the gain of the output and the scale of latents come
-DEPTH_PORTIONS = 10  # as long, from which the prices of numbers of levels come; not at once, for the memory
+HEARD_SECONDS = 480  # of speech, from which the gain of the output and the prices of numbers of levels come
+PORTIONS = 10  # in which what takes most memory is computed
 
 
 class TokenTask:
@@ -136,9 +136,10 @@ class TokenTask:
         prior, codebooks, batch = self.model.prior, self.model.quantizer.codebooks, self.loop.batch
         heard = crops(math.ceil(HEARD_SECONDS / self.loop.crop_seconds))
         self.model.set_gain(heard)
+        portions = heard.chunk(PORTIONS)
         with torch.no_grad():
-            prior.set_scale(self.model.latents(heard))
-        prior.set_depths(torch.cat([self._coded(crops(len(heard)))[1] for _ in range(DEPTH_PORTIONS)]))
+            prior.set_scale(self.model.latents(portions[0]))
+        prior.set_depths(torch.cat([self._coded(portion)[1] for portion in portions]))
         prior.requires_grad_(True)
         random = np.random.default_rng(self.loop.seed)
         optimizer = torch.optim.AdamW(prior.parameters(), PRIOR_RATE)

@@ -11,6 +11,7 @@ from codec import distributed
 from codec.precision import full_float32
 
 QUIET = 1e-3  # of the mean energy: frames below are not heard as any quieter
+SPLIT = 0.1  # of the way from a codeword to a residual: where a codeword that splits its cell is put
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class QuantizerConfig:
     loss_clamp: float | None = 10.0
     detach_residual: bool = True
     dead_code_share: float = 0.1
+    dead_code_floor: float = 0.2
     dropout: float = 0.5
     shared: float = 0.0
     beam: int = 4
@@ -44,10 +46,14 @@ class ResidualVQ(nn.Module):
     """Residual vector quantiser over latents [batch, frames, latent].
 
     Each level codes what the levels before it left over. Distances and moving averages are float32 whatever autocast
-    does. Codewords follow the moving average of the residuals assigned to them (van den Oord et al., arXiv 1711.00937);
-    a codeword used less than `dead_code_share` of its fair share is replaced by a residual of the current batch and gets
-    a full share of usage, as in Mimi (arXiv 2410.00037). The straight-through gradient is taken once, around all levels.
-    In data-parallel training all ranks must call `forward` together: the averages are those of the whole batch.
+    does. Codewords follow the moving average of the residuals assigned to them (van den Oord et al., arXiv 1711.00937).
+    One that is used less than `dead_code_share` of its fair share is put beside the codeword of a residual of the batch and
+    gets a full share of usage, so that the two share out that cell (splitting: Linde, Buzo and Gray, "An algorithm for vector
+    quantizer design", IEEE Trans. Communications 28, 1980). Put at the residual itself it would soon be dead again: in many
+    dimensions other residuals are no nearer to that one than to their own codeword. No cell is split for a residual shorter
+    than `dead_code_floor` of the mean, as pauses are: many and nearly the same, so that more codewords for them are noise.
+    The straight-through gradient is taken once, around all levels. In data-parallel training all ranks must call `forward`
+    together: the averages are those of the whole batch.
     """
 
     def __init__(self, config: QuantizerConfig, latent: int):
@@ -142,7 +148,8 @@ class ResidualVQ(nn.Module):
 
     @torch.no_grad()
     def _move(self, level: int, residual: Tensor, index: Tensor, active: Tensor) -> None:
-        target = residual if self.config.ema_target == "residual" else self.codebooks[level][index]
+        codeword = self.codebooks[level][index]
+        target = residual if self.config.ema_target == "residual" else codeword
         counts = torch.zeros_like(self.usage[level]).index_add_(0, index, active[:, 0])
         sums = torch.zeros_like(self.sums[level]).index_add_(0, index, target * active)
         shared = distributed.total(torch.cat([counts.unsqueeze(1), sums], dim=1))
@@ -154,12 +161,15 @@ class ResidualVQ(nn.Module):
         usage = self.usage[level].mul_(keep).add_(counts / total, alpha=learn)
         moved = self.sums[level].mul_(keep).add_(sums / total, alpha=learn)
         fair = 1 / self.config.size
-        dead = usage < self.config.dead_code_share * fair
         # Drawn whether or not a codeword is dead, so that the random stream does not depend on the data.
         drawn = torch.randint(len(residual) * distributed.ranks(), (self.config.size,), device="cpu")
-        replacement = distributed.rows(residual, drawn.to(residual.device))
+        length = residual.norm(dim=1, keepdim=True)
+        beside = torch.cat([torch.lerp(codeword, residual, SPLIT), length], dim=1)
+        beside = distributed.rows(beside, drawn.to(residual.device))
+        loud = beside[:, -1] >= self.config.dead_code_floor * distributed.mean(length.mean())
+        dead = (usage < self.config.dead_code_share * fair) & loud
         usage[dead] = fair
-        moved[dead] = replacement[dead] * fair
+        moved[dead] = beside[dead, :-1] * fair
         alive = usage > 0
         self.codebooks[level][alive] = moved[alive] / usage[alive].unsqueeze(1)
 
