@@ -168,6 +168,30 @@ def test_dead_codewords_come_back_to_life(points):
     assert used(train_on(quantizer, points, 400)) == 16
 
 
+def test_cells_are_split_until_all_are_used_alike():
+    """Also where dimensions are many and a codeword at one of the points would be nearest to that one only."""
+    torch.manual_seed(0)
+    many = torch.randn(4000, 48)
+    many[:2000, 0] += 20  # half of them in a place for which the start has one codeword
+    quantizer = fitted(many, levels=1, size=64, dead_code_share=0.5)
+    quantizer.codebooks[0, 1:] = many[2000:2063]
+    quantizer.codebooks[0, 0] = many[:2000].mean(0)
+    quantizer.restart()
+    train_on(quantizer, many, 800)
+    share = torch.bincount(quantizer.encode(many[None])[0, 0], minlength=64) / len(many)
+    assert torch.special.entr(share).sum().exp() > 0.85 * 64
+
+
+def test_no_cell_is_split_for_pauses(points):
+    pauses = torch.cat([points, 1e-3 * torch.randn(8000, 6)])[torch.randperm(10000)]
+    used = {}
+    for floor in (0.0, 0.2):
+        quantizer = fitted(points, levels=1, size=64, dead_code_share=0.5, dead_code_floor=floor)
+        train_on(quantizer, pauses, 600)
+        used[floor] = len(quantizer.encode(pauses[pauses.norm(dim=1) < 0.01][None]).unique())
+    assert used[0.0] > 10 and used[0.2] <= 3
+
+
 def test_float32_inside_autocast(points):
     quantizer = fitted(points).eval()
     with torch.autocast("cpu", dtype=torch.bfloat16):
