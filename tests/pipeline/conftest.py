@@ -8,7 +8,7 @@ import pytest
 import soundfile
 import yaml
 
-from pipeline import discover, params, preprocess
+from pipeline import discover, params, preprocess, tokens_task, waveform_task
 from pipeline.sections import Params
 
 ROOT = Path(__file__).parents[2]
@@ -105,3 +105,10 @@ def ready(workspace, change, corpus):
 def one_thread_each(monkeypatch):
     """Stages run in processes of their own here; on two cores their threads would only get in each other's way."""
     monkeypatch.setenv("OMP_NUM_THREADS", os.environ.get("OMP_NUM_THREADS", "1"))
+
+
+@pytest.fixture(autouse=True)
+def little_is_heard(monkeypatch):
+    """What is set after the last epoch takes minutes of speech to be good, but not to be set."""
+    monkeypatch.setattr(tokens_task, "HEARD_SECONDS", 48)
+    monkeypatch.setattr(waveform_task, "CENTROID_SECONDS", 20)

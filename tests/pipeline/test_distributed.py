@@ -30,7 +30,12 @@ def trained(model):
     return json.loads((files.METRICS / model / "train.json").read_text())
 
 
-SECOND_PHASE = {"loss.adversarial_weight": 0.5, "train.adversarial_after": 0.3, "train.steps_per_epoch": 4}
+SECOND_PHASE = {
+    "loss.adversarial_weight": 0.5,
+    "train.adversarial_after": 0.3,
+    "train.epochs": 1,
+    "train.steps_per_epoch": 4,
+}
 
 
 @pytest.mark.parametrize("second_phase", [{}, SECOND_PHASE])

@@ -96,19 +96,19 @@ def test_training_helps(ready, change):
 
 @pytest.mark.parametrize("settings", [{}, SECOND_PHASE])
 def test_a_killed_run_goes_on_and_ends_in_the_same_weights(ready, change, settings):
-    change(ready, {"train.epochs": 6, **settings})
+    change(ready, {"train.epochs": 4, **settings})
     subprocess.run(COMMAND, check=True, timeout=120, stderr=subprocess.DEVNULL)
     undisturbed = outcome()
     forget()
     process = subprocess.Popen(COMMAND, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     for line in process.stdout:
-        if line.startswith("epoch   3"):
+        if line.startswith("epoch   2"):
             break
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     (METRICS).unlink()
     resumed = subprocess.run(COMMAND, check=True, timeout=120, capture_output=True, text=True)
-    assert "continuing after epoch" in resumed.stdout and "epoch   3 " not in resumed.stdout
+    assert "continuing after epoch" in resumed.stdout and "epoch   2 " not in resumed.stdout
     assert same(undisturbed, outcome())
 
 
