@@ -50,6 +50,13 @@ def test_a_start_that_is_none_is_refused_by_name(ready, change):
     shutil.copytree(files.MODELS, ready / "learnt")
     with pytest.raises(StageError, match=r"another shape than params\.yaml says; give -S model\.latent=16$"):
         train.main(change(ready, {"train.start_from": "learnt", "model.latent": 12}), "tokens")
+    other = {"waveform.train.start_from": None, "waveform.train.steps_per_epoch": 1}
+    train.main(change(ready, other), "waveform")
+    shutil.copytree(files.MODELS / "waveform", ready / "learnt" / "waveform")
+    with pytest.raises(StageError, match=r"give -S 'waveform\.model\.dilations=\[1, 2\]'$"):  # as a shell takes it
+        train.main(
+            change(ready, {"waveform.train.start_from": "learnt", "waveform.model.dilations": [1, 4]}), "waveform"
+        )
 
 
 def test_the_discriminator_is_taken_along(ready, change):
