@@ -1,80 +1,113 @@
-"""TeluCodec's Python interface: `load`, `Codec.encode`, `Codec.decode`, and streaming.
+"""The codec: `load` and `Codec`.
 
-import codec
-telu = codec.load()
+import telucodec
+telu = telucodec.load()
 data = telu.encode(audio, snr=30)      # or kbps=6, or tokens=8
 audio = telu.decode(data)
 """
 
 import functools
-import math
-import operator
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from codec import container
-from codec.container import ContainerError, Header, Mode
-from codec.models import KINDS, Folder, ModelError, identity
-from codec.samples import checked
-from codec.streaming import Packet, StreamDecoder, StreamEncoder, packets_of
-from codec.token_files import TokenFiles
-from codec.token_packets import TokenPackets
-from codec.tokens.engine import TokenEngine
-from codec.tokens.model import TokenCodec
-from codec.tokens.streaming import TokenStreamDecoder, TokenStreamEncoder, checked_tokens
-from codec.waveform.engine import OnnxEngine
-from codec.waveform.model import WaveformCodec
-from codec.waveform.packets import WaveformPackets
-from codec.waveform_files import WaveformFiles, settings
+from telucodec.audio.samples import checked
+from telucodec.errors import ContainerError, ModelError
+from telucodec.files import container
+from telucodec.files.container import Header, Mode
+from telucodec.files.packets import Packet, packets_of
+from telucodec.models import KINDS, ModelFolder
+from telucodec.operating_point import OperatingPoint, integer
+from telucodec.tokens.engine import TokenEngine
+from telucodec.tokens.files import TokenFiles
+from telucodec.tokens.packets import TokenPackets
+from telucodec.tokens.streaming import TokenStreamDecoder, TokenStreamEncoder, checked_tokens
+from telucodec.waveform.engine import Engine, WaveformEngine
+from telucodec.waveform.files import WaveformFiles
+from telucodec.waveform.packets import WaveformPackets
+from telucodec.waveform.quantization import Settings
+from telucodec.waveform.stream_decoder import StreamDecoder
+from telucodec.waveform.stream_encoder import StreamEncoder
 
-WEIGHTS = Path(__file__).parent / "weights"
+SHIPPED = Path(__file__).parent / "weights"
 
 
-def load(folder: Path | str | None = None, kinds: Iterable[str] = KINDS) -> "Codec":
+def load(folder: Path | str | None = None, kinds: Iterable[str] = KINDS, threads: int = 1) -> "Codec":
     """The codec that came with this package, or the models in `folder`/waveform and `folder`/tokens.
 
+    Args:
+        folder: None means the shipped models.
+        kinds: the models that may be used.
+        threads: processor threads of the networks.
+
     Raises:
-        ModelError: there is none of the `kinds`. One that cannot be read is told of when it is first needed.
+        ModelError: none of the `kinds` is there. A damaged one is reported when it is first needed.
     """
-    folder = WEIGHTS if folder is None else Path(folder)
-    found = [kind for kind in kinds if (folder / kind / "config.json").exists()]
-    if not found:
-        raise ModelError(f"no model in {folder}: {' and '.join(f'{kind}/config.json' for kind in kinds)} not there")
-    ids = {name: identity(folder / name) for name in found}
-    return Codec(Folder(folder, found), ids)
+    folder = SHIPPED if folder is None else Path(folder)
+    present = {kind: folder / kind for kind in kinds if (folder / kind).is_dir()}
+    if not present:
+        raise ModelError(f"no model in {folder}: there is no folder {' or '.join(kinds)}")
+    return Codec(present, threads)
 
 
 class Codec:
-    """Speech to `.tlc` bytes and back. Audio is mono at `sample_rate`, float32 in [-1, 1] or int16."""
+    """Speech to `.tlc` bytes and back. Audio is mono at `sample_rate`, float32 in [-1, 1] or int16.
 
-    def __init__(self, models: Mapping[str, WaveformCodec | TokenCodec], ids: dict[str, bytes], engine=OnnxEngine):
-        """`engine` runs the context model: OnnxEngine, or TorchEngine to compare with."""
-        self._models, self.ids = models, ids
-        self._engine = functools.cache(lambda threads: engine(self._model("waveform").context))
-        self._token_engine = functools.cache(lambda threads: TokenEngine(self._model("tokens")))
+    Models are read when they are first needed. A codec can be copied and sent to other processes.
+    """
+
+    def __init__(
+        self, folders: dict[str, Path], threads: int = 1, engine: Callable[[ModelFolder], Engine] = WaveformEngine
+    ):
+        """From the folders of the models by kind. `engine` runs the waveform codec's context network."""
+        self._folders, self._threads, self._make_engine = folders, threads, engine
+
+    def __reduce__(self) -> tuple:
+        return Codec, (self._folders, self._threads, self._make_engine)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The available models: `waveform`, `tokens` or both."""
+        return tuple(self._folders)
 
     @property
     def sample_rate(self) -> int:
-        """In Hz."""
-        return next(iter(self._models.values())).config.sample_rate
+        """Samples per second of all audio.
+
+        Raises:
+            ModelError: no model can be read.
+        """
+        errors = []
+        for kind in self._folders:  # one model is enough, also when the other is damaged
+            try:
+                return self._model(kind).shape["sample_rate"]
+            except ModelError as error:
+                errors.append(error)
+        raise errors[0]
 
     @property
-    def token_rate(self) -> float:
+    def frame_rate(self) -> float:
         """Frames of tokens a second."""
-        return self.sample_rate / self._token_coder(0).hop
+        return self._tokens.sample_rate / self._tokens.hop
 
     @property
-    def token_levels(self) -> int:
-        """Codebooks, so the most tokens of a frame."""
-        return self._token_coder(0).engine.levels
+    def num_codebooks(self) -> int:
+        """The number of codebooks, which is the largest number of tokens of a frame."""
+        return self._tokens.num_codebooks
 
     @property
-    def token_count(self) -> int:
-        """Tokens that a codebook tells apart."""
-        return self._token_coder(0).engine.size
+    def codebook_size(self) -> int:
+        """The number of tokens in each codebook."""
+        return self._tokens.codebook_size
+
+    def model_id(self, kind: str) -> str:
+        """The id of a model, in hexadecimal; a file's header has its first 8 digits.
+
+        Raises:
+            ModelError: there is no such model.
+        """
+        return self._model(kind).id.hex()
 
     def encode(
         self,
@@ -85,57 +118,45 @@ class Codec:
         step: int | None = None,
         tokens: int | None = None,
         perception: float = 0.0,
+        strict: bool = False,
         progress: Callable[[float], None] = lambda seconds: None,
     ) -> bytes:
-        """Audio [samples] to the bytes of a file. Exactly one of `snr`, `kbps`, `step` and `tokens` says how good, or `tokens`
-        with `kbps`.
+        """Audio [samples] to the bytes of a file, at the operating point that the other arguments name (`OperatingPoint`).
 
         Args:
             snr: signal-to-noise ratio in dB over the whole file, met within 0.1 dB.
-            kbps: kbit/s of the whole file, header and all, met within 2 %. With `tokens` a limit: frames that need more
-                codebooks get more, up to that many, and what all of them take less than is not filled up.
-            step: quantiser step, 0 to 1023; six decibels finer every 64. The rate follows the speech.
-            tokens: that many codebooks for every frame; 0: all.
-            perception: 0: least squared error; 1: noise hidden below speech as far as it goes. Not for tokens.
-            progress: called with seconds coded, several times over when a search needs it.
+            kbps: kbit/s of the whole file, header included, met within 2 %. With `tokens` an upper limit: frames that need
+                more codebooks get more, up to that many; bits that no frame needs are not spent.
+            step: quantiser step, 0 to 1023; finer by 6 dB every 64. The rate follows the speech.
+            tokens: number of codebooks of every frame; 0: all.
+            perception: 0: least squared error; 1: noise hidden below speech. Not for tokens.
+            strict: raise where a target is out of reach for this recording. Otherwise the nearest result is returned (an
+                SNR at least as high where there is one) with an `OutOfReachWarning`.
+            progress: called with the seconds coded so far; a search for `snr` or `kbps` may start again.
 
         Raises:
-            ValueError: not exactly one target, a value out of range, audio that is not finite or not one-dimensional, or
-                a target out of reach.
-            ModelError: the model it needs is not there.
+            CodecError: not exactly one target, a value out of range, audio that is not finite or not one-dimensional, or
+                a target out of reach and `strict`.
+            ModelError: the model it needs is not there, or damaged.
         """
+        point = OperatingPoint(snr=snr, kbps=kbps, step=step, tokens=tokens, perception=perception)
         audio = checked(audio)
-        targets = {"snr": snr, "kbps": kbps, "step": step, "tokens": tokens}
-        given = {name: value for name, value in targets.items() if value is not None}
-        if len(given) != 1 and set(given) != {"kbps", "tokens"}:
-            raise ValueError(f"give exactly one of snr, kbps, step and tokens, not {len(given)} of them")
-        if not 0 <= perception <= 1:
-            raise ValueError(f"perception must lie between 0 and 1, got {perception}")
-        for name, value in given.items():
-            if not math.isfinite(value):
-                raise ValueError(f"{name} must be a number, got {value}")
-        if kbps is not None and kbps <= 0:
-            raise ValueError(f"kbps must be above 0, got {kbps}")
-        if tokens is not None and perception:
-            raise ValueError("perception is for the waveform mode; tokens have none")
-        if tokens is not None:
-            coder = self._token_coder(tokens)
-            if kbps is None:
-                return self._token_files.write(coder.codes(audio), len(audio))
-            return self._token_files.fitted(audio, coder.levels, kbps)
-        [(name, value)] = given.items()
-        value = _integer(name, value) if name == "step" else value
-        return self._waveform_files.write(audio, name, value, perception, progress)
+        if point.tokens is None:
+            return self._waveform_files.write(audio, point, progress, strict)
+        coder = self._token_coder(point.tokens)
+        if point.kbps is None:
+            return self._token_files.write(coder.codes(audio), len(audio))
+        return self._token_files.fitted(audio, coder.num_codebooks, point.kbps, strict)
 
     def decode(self, data: bytes, lenient: bool = False) -> np.ndarray:
-        """The bytes of a file to float32 audio [samples].
+        """The bytes of a file to float32 audio [samples]. Values may lie beyond [-1, 1] where the speech was loud.
 
         Args:
             lenient: put silence where a packet is damaged or missing, instead of raising.
 
         Raises:
-            ContainerError, entropy.DamagedPacket: the file is damaged.
-            ModelError: it was made with another model.
+            ContainerError: the file is damaged.
+            ModelError: it was made with another model, or the model it needs is not there.
         """
         parts = list(self.decode_blocks(data, lenient))
         return np.concatenate(parts) if parts else np.zeros(0, np.float32)
@@ -148,149 +169,150 @@ class Codec:
             yield block[:samples].astype(np.float32)
             samples = max(samples - len(block), 0)
 
-    def _opened(self, data: bytes, lenient: bool) -> tuple[Header, int, list[Packet]]:
-        """A file's header, its number of samples and its packets."""
-        header, place = container.read_header(data)
-        name = "tokens" if header.mode is Mode.TOKENS else "waveform"
-        self._check_model(name, header)
-        return header, *packets_of(header, self._model(name).config.hop, data, place, lenient)
-
     def stream_encoder(self, step: int, perception: float = 0.0, level: float = 0.1) -> StreamEncoder:
-        """An encoder for speech as it comes, one frame of 15 ms a packet: latency 30 ms.
+        """An encoder for speech as it arrives: one packet per frame of 15 ms, with a latency of 30 ms.
 
         Args:
             step: as in `encode`.
+            perception: as in `encode`.
             level: expected RMS of the speech; only matters with `perception`.
-        """
-        return self._waveform_files.live(settings(step, perception, level))
-
-    def stream_decoder(self) -> StreamDecoder:
-        """A decoder for bytes as they come."""
-        return StreamDecoder(self)
-
-    def tokenize(self, audio: np.ndarray | torch.Tensor, levels: int = 0) -> torch.Tensor:
-        """Audio [samples] to tokens [levels, frames], int64: what `encode` with `tokens` puts into a file.
-
-        Args:
-            levels: number of codebooks; 0: all.
 
         Raises:
-            ValueError: audio that is not finite or not one-dimensional, or more codebooks than there are.
-            ModelError: there is no token model.
+            CodecError: a value is out of range.
+            ModelError: the waveform model is not there, or damaged.
         """
-        return torch.from_numpy(np.ascontiguousarray(self._token_coder(levels).codes(checked(np.asarray(audio)))))
+        point = OperatingPoint(step=step, perception=perception)
+        return self._waveform_files.live(integer("step", step), point.perception, level)
 
-    def detokenize(self, tokens: np.ndarray | torch.Tensor, samples: int | None = None) -> np.ndarray:
-        """Tokens [levels, frames], any number of levels, to float32 audio [samples].
+    def stream_decoder(self) -> StreamDecoder:
+        """A decoder for bytes as they arrive."""
+        return StreamDecoder(self._stream_coder)
+
+    def tokenize(self, audio: np.ndarray, num_codebooks: int = 0) -> np.ndarray:
+        """Audio [samples] to tokens [num_codebooks, frames], int64: what `encode` with `tokens` puts into a file.
+
+        Args:
+            num_codebooks: 0: all.
+
+        Raises:
+            CodecError: audio that is not finite or not one-dimensional, or more codebooks than there are.
+            ModelError: there is no token model, or it is damaged.
+        """
+        codes = self._token_coder(num_codebooks).codes(checked(np.asarray(audio)))
+        return np.ascontiguousarray(codes, np.int64)
+
+    def detokenize(self, tokens: np.ndarray, samples: int | None = None) -> np.ndarray:
+        """Tokens [N, frames] of any number of codebooks to float32 audio [samples].
 
         Args:
             samples: length of the recording; None: all that the frames hold, up to a hop more than was spoken.
 
         Raises:
-            ValueError: these are no tokens.
-            ModelError: there is no token model.
+            CodecError: these are not tokens.
+            ModelError: there is no token model, or it is damaged.
         """
-        tokens = np.asarray(tokens)
-        engine = self._token_coder(0).engine
-        checked_tokens(tokens, engine.levels, engine.size)
-        return np.concatenate([np.zeros(0, np.float32), *self._token_coder(len(tokens)).blocks(tokens)])[:samples]
+        tokens = self._checked(tokens)
+        return np.concatenate([np.zeros(0, np.float32), *self._token_coder(0).blocks(tokens)])[:samples]
 
-    def write_tokens(self, tokens: np.ndarray | torch.Tensor, samples: int | None = None) -> bytes:
-        """Tokens [levels, frames], whatever made them, to the bytes of a file; -1 where a frame uses fewer levels.
+    def write_tokens(self, tokens: np.ndarray, samples: int | None = None) -> bytes:
+        """Tokens [N, frames] from any source to the bytes of a file; -1 where a frame uses fewer codebooks.
 
         Args:
             samples: length of the recording; None: all that the frames hold.
 
         Raises:
-            ValueError: these are no tokens, or not as many frames as a recording of that length has.
-            ModelError: there is no token model.
+            CodecError: these are not tokens, or not as many frames as a recording of that length has.
+            ModelError: there is no token model, or it is damaged.
         """
-        engine = self._token_coder(0).engine
-        tokens = checked_tokens(np.asarray(tokens), engine.levels, engine.size)
-        whole = max(tokens.shape[1] - 1, 0) * engine.hop
-        return self._token_files.write(tokens, whole if samples is None else _integer("samples", samples))
+        tokens = self._checked(tokens)
+        whole = max(tokens.shape[1] - 1, 0) * self._tokens.hop
+        return self._token_files.write(tokens, whole if samples is None else integer("samples", samples))
 
-    def read_tokens(self, data: bytes, lenient: bool = False) -> torch.Tensor:
-        """The bytes of a file to its tokens [levels, frames], int64; -1 where a frame uses fewer levels.
+    def read_tokens(self, data: bytes, lenient: bool = False) -> np.ndarray:
+        """The bytes of a file to its tokens [N, frames], int64; -1 where a frame uses fewer codebooks.
 
         Args:
             lenient: tokens of silence where a packet is damaged or missing, instead of raising.
 
         Raises:
             ContainerError: the file is damaged, or holds no tokens.
-            ModelError: it was made with another model.
+            ModelError: it was made with another model, or there is no token model.
         """
         if container.read_header(data)[0].mode is not Mode.TOKENS:
-            raise ContainerError("the file holds a waveform, no tokens; tokenize what decode gives")
+            raise ContainerError("the file holds a waveform, not tokens; tokenize the audio that decode returns")
         header, _, packets = self._opened(data, lenient)
-        return torch.from_numpy(self._token_files.read(header, packets, lenient))
+        return self._token_files.read(header, packets, lenient)
 
-    def token_bits(self, tokens: np.ndarray | torch.Tensor) -> np.ndarray:
-        """Bits that each of tokens [levels, frames] costs in a file, whose packets know nothing of each other.
-
-        Headers, checksums and flags of frames that repeat come on top.
+    def token_bits(self, tokens: np.ndarray) -> np.ndarray:
+        """Bits that each of tokens [N, frames] costs in a file; headers, checksums and flags of frames that repeat come on top.
 
         Raises:
-            ValueError: these are no tokens.
-            ModelError: there is no token model.
+            CodecError: these are not tokens.
+            ModelError: there is no token model, or it is damaged.
         """
-        engine = self._token_coder(0).engine
-        tokens = checked_tokens(np.asarray(tokens), engine.levels, engine.size)
-        starts = range(0, tokens.shape[1], self._token_files.packet_frames)
+        tokens = self._checked(tokens)
+        starts = range(0, tokens.shape[1], self._token_files.packet_frames)  # packets know nothing of each other
         packets = np.split(tokens, starts[1:], axis=1)
-        return np.concatenate([engine.coder.bits(packet) for packet in packets], axis=1)
+        return np.concatenate([self._tokens.coder.bits(packet) for packet in packets], axis=1)
 
-    def token_encoder(self, levels: int = 0) -> TokenStreamEncoder:
-        """`tokenize` for speech as it comes: `push` samples, at the end `finish`."""
-        coder = self._token_coder(levels)
-        return TokenStreamEncoder(coder.engine, coder.levels)
+    def token_encoder(self, num_codebooks: int = 0) -> TokenStreamEncoder:
+        """`tokenize` for speech as it arrives: `push` samples, then `finish`."""
+        coder = self._token_coder(num_codebooks)
+        return TokenStreamEncoder(coder.engine, coder.num_codebooks)
 
     def token_decoder(self) -> TokenStreamDecoder:
-        """`detokenize` for tokens as they come: `push` tokens."""
-        return TokenStreamDecoder(self._token_coder(0).engine)
+        """`detokenize` for tokens as they arrive: `push` tokens."""
+        return TokenStreamDecoder(self._tokens)
 
-    def waveform_coder(self, header: Header) -> WaveformPackets:
-        """What codes the packets of a waveform file.
+    def _opened(self, data: bytes, lenient: bool) -> tuple[Header, int, list[Packet]]:
+        """A file's header, its number of samples and its packets."""
+        header, place = container.read_header(data)
+        hop = self._checked_model(header).shape["hop"]
+        return header, *packets_of(header, hop, data, place, lenient)
 
-        Raises:
-            ModelError: it was made with another model.
-        """
-        self._check_model("waveform", header)
-        return self._waveform_files.coder(header.settings)
+    def _checked_model(self, header: Header) -> ModelFolder:
+        kind = "tokens" if header.mode is Mode.TOKENS else "waveform"
+        model = self._model(kind)
+        if header.model != model.id[:4]:
+            raise ModelError(
+                f"the file was made with {kind} model {header.model.hex()}, this one is {model.id[:4].hex()}; "
+                "name the folder of the model it was made with (--model)"
+            )
+        return model
 
-    def _token_coder(self, levels: int) -> TokenPackets:
-        engine = self._token_engine(torch.get_num_threads())
-        return TokenPackets(engine, _integer("the number of codebooks", levels) or engine.levels)
+    def _stream_coder(self, header: Header) -> WaveformPackets:
+        self._checked_model(header)
+        return self._waveform_files.coder(Settings(*header.settings))
 
-    @property
-    def _waveform_files(self) -> WaveformFiles:
-        model = self._model("waveform")
-        return WaveformFiles(model, self._engine(torch.get_num_threads()), self.ids["waveform"][:4])
+    def _checked(self, tokens: np.ndarray) -> np.ndarray:
+        return checked_tokens(np.asarray(tokens), self._tokens.num_codebooks, self._tokens.codebook_size)
 
-    @property
-    def _token_files(self) -> TokenFiles:
-        return TokenFiles(self._token_coder(0).engine, self.ids["tokens"][:4], self.sample_rate)
+    def _token_coder(self, num_codebooks: int) -> TokenPackets:
+        """Of that many codebooks, 0: all."""
+        return TokenPackets(self._tokens, integer("tokens", num_codebooks) or self._tokens.num_codebooks)
 
     def _token_blocks(self, header: Header, packets: list[Packet], lenient: bool) -> Iterator[np.ndarray]:
         return self._token_coder(0).blocks(self._token_files.read(header, packets, lenient))
 
-    def _model(self, name: str) -> WaveformCodec | TokenCodec:
-        if name not in self._models:
-            raise ModelError(f"no {name} model is loaded; there is: {', '.join(self._models)}")
-        return self._models[name]
+    @functools.cached_property
+    def _models(self) -> dict[str, ModelFolder]:
+        return {}
 
-    def _check_model(self, name: str, header: Header) -> None:
-        self._model(name)
-        own = self.ids[name][:4]
-        if header.model != own:
-            raise ModelError(
-                f"the file was made with {name} model {header.model.hex()}, this one is {own.hex()}; give the folder of the "
-                "model it was made with (--model)"
-            )
+    def _model(self, kind: str) -> ModelFolder:
+        if kind not in self._folders:
+            raise ModelError(f"no {kind} model is loaded; loaded: {', '.join(self._folders)}")
+        if kind not in self._models:
+            self._models[kind] = ModelFolder(self._folders[kind], kind, self._threads)
+        return self._models[kind]
 
+    @functools.cached_property
+    def _tokens(self) -> TokenEngine:
+        return TokenEngine(self._model("tokens"))
 
-def _integer(name: str, value: object) -> int:
-    try:
-        return operator.index(value)
-    except TypeError:
-        raise ValueError(f"{name} must be an integer, got {value!r}") from None
+    @functools.cached_property
+    def _token_files(self) -> TokenFiles:
+        return TokenFiles(self._tokens, self._model("tokens").id[:4])
+
+    @functools.cached_property
+    def _waveform_files(self) -> WaveformFiles:
+        return WaveformFiles(self._make_engine(self._model("waveform")), self._model("waveform").id[:4])

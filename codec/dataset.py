@@ -1,10 +1,10 @@
 """A folder of recordings as a dataset of tokens: WebDataset shards, for training language models.
 
-OUT/tokens-000000.tar, ...   for each recording NUMBER.tokens.npy, uint16 [levels, frames], and NUMBER.json: source, seconds
+OUT/tokens-000000.tar, ...   for each recording NUMBER.tokens.npy, uint16 [num_codebooks, frames], and NUMBER.json
 OUT/tokens-000000.json, ...  what each shard holds; it is written last, so a shard without one is made again
 OUT/dataset.json             how the dataset was made, and statistics of all of it; there when the dataset is complete
 
-Interrupted, the same call goes on with the shard it was at. The same recordings give the same bytes.
+After an interruption, the same call continues with the unfinished shard. Equal recordings give equal bytes.
 """
 
 import hashlib
@@ -12,26 +12,26 @@ import io
 import json
 import sys
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from codec.audio_files import SUFFIXES, AudioError, read, whole_file
+from telucodec.audio.reading import SUFFIXES, read
+from telucodec.codec import Codec
+from telucodec.errors import AudioError, DatasetError
+from telucodec.files.whole import whole_file
 
 PLAN, SUMMARY = "plan.json", "dataset.json"
 
 
-class DatasetError(ValueError):
-    """A dataset cannot be made or read; the message says why and what to do."""
-
-
-def write(telu, folder: Path, out: Path, levels: int = 0, shard_size: int = 1000) -> dict:
+def write(codec: Codec, folder: Path, out: Path, num_codebooks: int = 0, shard_size: int = 1000) -> dict:
     """Tokenise the recordings in `folder`, at any depth, into `out`.
 
     Args:
-        telu: a `codec.codec.Codec`.
-        levels: number of codebooks; 0: all.
+        codec: a codec with a token model.
+        num_codebooks: 0: all.
         shard_size: recordings in a shard.
 
     Returns:
@@ -43,23 +43,21 @@ def write(telu, folder: Path, out: Path, levels: int = 0, shard_size: int = 1000
     from tqdm import tqdm
 
     recordings = find(folder)
-    encoder = telu.token_encoder(levels)  # says when there are not so many codebooks
-    _check_plan(
-        out, folder, recordings, {"model": telu.ids["tokens"].hex(), "levels": encoder.levels, "shard_size": shard_size}
-    )
+    num_codebooks = codec.token_encoder(num_codebooks).num_codebooks
+    settings = {"model": codec.model_id("tokens"), "num_codebooks": num_codebooks, "shard_size": shard_size}
+    _check_plan(out, folder, recordings, settings)
     shards = []
     with tqdm(total=len(recordings), unit="recording", file=sys.stderr, disable=None) as bar:
         for number, start in enumerate(range(0, len(recordings), shard_size)):
             chosen = range(start, min(start + shard_size, len(recordings)))
             path = out / f"tokens-{number:06d}.tar"
             if not path.with_suffix(".json").exists():
-                _write_shard(
-                    telu, encoder.levels, folder, [(index, recordings[index]) for index in chosen], path, bar.update
-                )
+                part = [(index, recordings[index]) for index in chosen]
+                _write_shard(codec, num_codebooks, folder, part, path, bar.update)
             else:
                 bar.update(len(chosen))
             shards.append(json.loads(path.with_suffix(".json").read_text(encoding="utf-8")))
-    summary = _summary(telu, encoder.levels, shards)
+    summary = _summary(codec, num_codebooks, shards)
     _write_json(out / SUMMARY, summary)
     return summary
 
@@ -80,7 +78,7 @@ def find(folder: Path) -> list[str]:
 
 
 def samples(out: Path) -> Iterator[tuple[dict, np.ndarray]]:
-    """What a dataset holds, in order: of each recording its description and its tokens, uint16 [levels, frames].
+    """The recordings of a dataset in order: the description and the tokens of each, uint16 [num_codebooks, frames].
 
     Raises:
         DatasetError: the dataset is not complete.
@@ -93,12 +91,18 @@ def samples(out: Path) -> Iterator[tuple[dict, np.ndarray]]:
         with tarfile.open(path) as tar:
             members = iter(tar)
             for tokens, description in zip(members, members, strict=True):
-                values = np.load(io.BytesIO(tar.extractfile(tokens).read()))
-                yield json.load(tar.extractfile(description)), values
+                yield json.loads(_content(tar, description)), np.load(io.BytesIO(_content(tar, tokens)))
+
+
+def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    file = tar.extractfile(member)
+    if file is None:
+        raise DatasetError(f"{member.name} in a shard is not a file; make the dataset again")
+    return file.read()
 
 
 def _check_plan(out: Path, folder: Path, recordings: list[str], settings: dict) -> None:
-    """Begin a dataset, or make sure that it is the one begun."""
+    """Start a dataset, or check that it is the one that was started."""
     sizes = ((name, (folder / name).stat().st_size) for name in recordings)
     plan = {**settings, "recordings": hashlib.sha256(json.dumps(list(sizes)).encode()).hexdigest()}
     path = out / PLAN
@@ -118,30 +122,37 @@ def _check_plan(out: Path, folder: Path, recordings: list[str], settings: dict) 
     _write_json(path, plan)
 
 
-def _write_shard(telu, levels: int, folder: Path, recordings: list[tuple[int, str]], path: Path, done) -> None:
-    counts = np.zeros((levels, telu.token_count), np.int64)
-    description = {"recordings": 0, "seconds": 0.0, "frames": 0, "bits": 0.0, "rejected": []}
+def _write_shard(
+    codec: Codec,
+    num_codebooks: int,
+    folder: Path,
+    recordings: list[tuple[int, str]],
+    path: Path,
+    done: Callable[[], object],
+) -> None:
+    counts = np.zeros((num_codebooks, codec.codebook_size), np.int64)
+    description: dict[str, Any] = {"recordings": 0, "seconds": 0.0, "frames": 0, "bits": 0.0, "rejected": []}
     with whole_file(path) as temporary, tarfile.open(temporary, "w") as tar:
         for index, name in recordings:
             try:
-                audio = read(folder / name, telu.sample_rate)
-                tokens = telu.tokenize(audio, levels).numpy()
+                audio = read(folder / name, codec.sample_rate)
+                tokens = codec.tokenize(audio, num_codebooks)
             except AudioError as error:
                 description["rejected"].append({"source": name, "reason": str(error)})
                 done()
                 continue
-            seconds = len(audio) / telu.sample_rate
+            seconds = len(audio) / codec.sample_rate
             values = io.BytesIO()
             np.save(values, tokens.astype(np.uint16))
             _add(tar, f"{index:09d}.tokens.npy", values.getvalue())
             _add(
                 tar, f"{index:09d}.json", json.dumps({"source": name, "seconds": seconds}, ensure_ascii=False).encode()
             )
-            counts += [np.bincount(level, minlength=telu.token_count) for level in tokens]
+            counts += [np.bincount(row, minlength=codec.codebook_size) for row in tokens]
             description["recordings"] += 1
             description["seconds"] += seconds
             description["frames"] += tokens.shape[1]
-            description["bits"] += float(telu.token_bits(tokens).sum())
+            description["bits"] += float(codec.token_bits(tokens).sum())
             done()
     _write_json(path.with_suffix(".json"), {**description, "counts": counts.tolist()})
 
@@ -152,22 +163,22 @@ def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
     tar.addfile(member, io.BytesIO(data))
 
 
-def _summary(telu, levels: int, shards: list[dict]) -> dict:
-    counts = sum(np.array(shard["counts"], np.float64) for shard in shards)
+def _summary(codec: Codec, num_codebooks: int, shards: list[dict]) -> dict:
+    counts = np.sum([np.array(shard["counts"], np.float64) for shard in shards], axis=0)
     share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     entropy = -np.sum(share * np.log2(share, where=share > 0, out=np.zeros_like(share)), axis=1)
     frames = sum(shard["frames"] for shard in shards)
     bits = sum(shard["bits"] for shard in shards)
     return {
-        "model": telu.ids["tokens"].hex(),
+        "model": codec.model_id("tokens"),
         "recordings": sum(shard["recordings"] for shard in shards),
         "rejected": [rejected for shard in shards for rejected in shard["rejected"]],
         "hours": sum(shard["seconds"] for shard in shards) / 3600,
         "frames": frames,
-        "frame_rate": telu.token_rate,
-        "levels": levels,
-        "tokens_per_level": telu.token_count,
-        "bits_per_frame": levels * (telu.token_count - 1).bit_length(),
+        "frame_rate": codec.frame_rate,
+        "num_codebooks": num_codebooks,
+        "codebook_size": codec.codebook_size,
+        "bits_per_frame": num_codebooks * (codec.codebook_size - 1).bit_length(),
         "bits_per_frame_in_a_file": round(bits / max(frames, 1), 2),
         "perplexity": [round(float(2**bits), 1) for bits in entropy],
         "entropy_bits": [round(float(bits), 3) for bits in entropy],

@@ -1,48 +1,82 @@
-"""The models in a folder, found at once and read when they are needed."""
+"""Models in folders: what the runtime reads of them, checked against their checksums.
+
+A folder holds `model.safetensors` (the weights), `graphs/*.onnx` (the computation, without weights) and `runtime.json` (shape,
+and the SHA-256 of each file). `telucodec.networks.runtime` writes the last two for a network that was trained.
+"""
 
 import functools
 import hashlib
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from safetensors import SafetensorError
+import numpy as np
+import onnxruntime
 
-from codec.tokens.model import TokenCodec
-from codec.waveform.model import WaveformCodec
+from telucodec.errors import ModelError
+from telucodec.graphs import session
 
-KINDS = {"waveform": WaveformCodec, "tokens": TokenCodec}
-
-
-class ModelError(ValueError):
-    """A model is missing, or not the one a file was made with."""
-
-
-class Folder(Mapping):
-    """The models in a folder by kind, each read when it is first asked for: one that is not needed takes no memory."""
-
-    def __init__(self, folder: Path, kinds: list[str]):
-        self._kinds = kinds
-        self._read = functools.cache(lambda kind: _read(KINDS[kind], folder / kind))
-
-    def __getitem__(self, kind: str) -> "WaveformCodec | TokenCodec":
-        if kind not in self._kinds:
-            raise KeyError(kind)
-        return self._read(kind)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._kinds)
-
-    def __len__(self) -> int:
-        return len(self._kinds)
+KINDS = "waveform", "tokens"
+FORMAT = 1  # of runtime.json
+WEIGHTS, GRAPHS, RUNTIME = "model.safetensors", "graphs", "runtime.json"
 
 
-def identity(folder: Path) -> bytes:
-    """What files name the model in a folder by: the SHA-256 digest of its weights."""
-    return hashlib.sha256((folder / "model.safetensors").read_bytes()).digest()
+class ModelFolder:
+    """One model: its shape, weights and graphs, each read when it is first needed.
 
+    Raises:
+        ModelError: something is missing, damaged, or was written for another version; the message names the file.
+    """
 
-def _read(kind: type, folder: Path) -> WaveformCodec | TokenCodec:
-    try:
-        return kind.load(folder)
-    except (OSError, SafetensorError, RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise ModelError(f"{folder} holds no model that can be read: {error}") from error
+    def __init__(self, folder: Path, kind: str, threads: int = 1):
+        self.folder, self.kind, self.threads = folder, kind, threads
+        try:
+            text = (folder / RUNTIME).read_text(encoding="utf-8")
+        except OSError as error:
+            raise ModelError(f"{folder / RUNTIME}: {error.strerror}; name a folder that `export` wrote") from None
+        try:
+            self._runtime = json.loads(text)
+            self.shape: Mapping[str, Any] = self._runtime["shape"]
+            self._checksums: Mapping[str, str] = self._runtime["sha256"]
+            right = self._runtime["format"] == FORMAT and self._runtime["kind"] == kind
+        except (ValueError, LookupError, TypeError):
+            raise ModelError(f"{folder / RUNTIME} is damaged; export the model again") from None
+        if not right:
+            raise ModelError(f"{folder / RUNTIME} is not a {kind} model of format {FORMAT}; export the model again")
+
+    @property
+    def id(self) -> bytes:
+        """The SHA-256 of the weights: files name the model by its first 4 bytes."""
+        return bytes.fromhex(self._checksums[WEIGHTS])
+
+    @functools.cached_property
+    def weights(self) -> Mapping[str, np.ndarray]:
+        """Weights by name, in the types they are stored in."""
+        from safetensors import SafetensorError
+        from safetensors.numpy import load
+
+        try:
+            return load(self._read(WEIGHTS))
+        except SafetensorError as error:
+            raise ModelError(f"{self.folder / WEIGHTS} cannot be read: {error}") from None
+
+    def session(self, graph: str, weights: Mapping[str, np.ndarray] | None = None) -> onnxruntime.InferenceSession:
+        """The graph of this name, with the model's weights, or others."""
+        names = self._runtime["graphs"][graph]
+        given = self.weights if weights is None else weights
+        missing = [name for name in names if name not in given]
+        if missing:
+            raise ModelError(f"{self.folder / WEIGHTS} lacks {', '.join(missing)}, which {graph}.onnx needs")
+        return session(self._read(f"{GRAPHS}/{graph}.onnx"), {name: given[name] for name in names}, self.threads)
+
+    def _read(self, name: str) -> bytes:
+        try:
+            data = (self.folder / name).read_bytes()
+        except OSError as error:
+            raise ModelError(f"{self.folder / name}: {error.strerror}; export the model again") from None
+        if hashlib.sha256(data).hexdigest() != self._checksums.get(name):
+            raise ModelError(
+                f"{self.folder / name} is damaged (its SHA-256 is not the one in {RUNTIME}); copy it again"
+            )
+        return data

@@ -4,53 +4,123 @@ import functools
 
 import numpy as np
 import onnxruntime
-import torch
 
-from codec.onnx_graph import session
-from codec.tokens.entropy import TokenCoder
-from codec.tokens.graph import decoder_graph, encoder_graph
-from codec.tokens.model import TokenCodec
+from telucodec.mdct import mdct_basis
+from telucodec.models import ModelFolder
+from telucodec.tokens.entropy import TokenCoder
 
 DTYPES = {"tensor(float)": np.float32, "tensor(int64)": np.int64}
 
+_Steps = list[onnxruntime.InferenceSession]
+
 
 class TokenEngine:
-    """Encoder and decoder in ONNX Runtime, with as many threads as PyTorch has when it is made."""
+    """Encoder, decoder and prior of one model; each is set up when it is first needed."""
 
-    def __init__(self, codec: TokenCodec):
-        self.hop, self.levels, self.size = codec.config.hop, codec.config.quantizer.levels, codec.config.quantizer.size
-        self.coder = TokenCoder(codec.prior, codec.quantizer.codebooks)
-        # A search through fewer codebooks takes less time, so there is a graph for each number of them.
-        threads = torch.get_num_threads()
-        self._encoder = functools.cache(lambda levels: session(encoder_graph(codec, levels), threads))
-        self._decoder = session(decoder_graph(codec), threads)
+    def __init__(self, model: ModelFolder):
+        shape = model.shape
+        self.sample_rate: int = shape["sample_rate"]
+        self.hop: int = shape["hop"]
+        self.num_codebooks: int = shape["num_codebooks"]
+        self.codebook_size: int = shape["codebook_size"]
+        self._model = model
+        self._search = functools.cache(self._make_search)
 
-    def encoder(self, levels: int) -> "TokenWalk":
-        """Audio [frames * hop] to codes [frames, levels], from a recording's start."""
-        return TokenWalk(self._encoder(levels), "audio", [f"codes_{levels}"])
+    @functools.cached_property
+    def coder(self) -> TokenCoder:
+        """Turns codes to bytes and back."""
+        return TokenCoder(self._model, self._codebooks)
 
-    def chooser(self, levels: int) -> "TokenWalk":
-        """Audio [frames * hop] to errors [frames, levels + 1] and codes [frames, N] with N = 1, 2, ... levels."""
-        wanted = ["errors", *(f"codes_{count}" for count in range(1, levels + 1))]
-        return TokenWalk(self._encoder(levels), "audio", wanted)
+    @functools.cached_property
+    def _codebooks(self) -> np.ndarray:
+        """[num_codebooks, codebook_size, latent_dim], float32."""
+        return self._model.weights["quantizer.codebooks"].astype(np.float32)
 
-    def decoder(self) -> "TokenWalk":
-        """Codes [frames, levels], -1 where there is none, to audio [frames * hop], from a recording's start, a hop behind."""
-        return TokenWalk(self._decoder, "codes", ["audio"])
+    @functools.cached_property
+    def _encoder(self) -> onnxruntime.InferenceSession:
+        return self._session("encoder")
+
+    @functools.cached_property
+    def _decoder(self) -> onnxruntime.InferenceSession:
+        return self._session("decoder")
+
+    def _session(self, graph: str) -> onnxruntime.InferenceSession:
+        basis = mdct_basis(self.hop).astype(np.float32)
+        return self._model.session(graph, {**self._model.weights, "mdct.basis": basis})
+
+    def _make_search(self, codebook: int) -> onnxruntime.InferenceSession:
+        weights = {"codebook": self._model.weights["quantizer.codebooks"][codebook]}
+        return self._model.session("search" if codebook else "search_first", weights)
+
+    def encoder(self, num_codebooks: int) -> "TokenEncoder":
+        """A recording's way to codes of so many codebooks, from its start."""
+        return TokenEncoder(self._encoder, [self._search(codebook) for codebook in range(num_codebooks)])
+
+    def decoder(self) -> "TokenDecoder":
+        """A recording's way back to audio, from its start."""
+        return TokenDecoder(self._decoder, self._codebooks)
 
 
-class TokenWalk:
-    """One recording's way through an encoder or a decoder, remembering what the next frames need."""
+class _Walk:
+    """One recording's way through a graph: the state that each call leaves goes into the next."""
 
-    def __init__(self, session: onnxruntime.InferenceSession, given: str, wanted: list[str]):
+    def __init__(self, session: onnxruntime.InferenceSession, given: str, wanted: str):
         self._session, self._given = session, given
-        remembered = [value for value in session.get_inputs() if value.name != given]
-        self._state = {value.name: np.zeros([1, *value.shape[1:]], DTYPES[value.type]) for value in remembered}
-        self._wanted = [*wanted, *(f"next_{name}" for name in self._state)]
+        states = [value for value in session.get_inputs() if value.name != given]
+        self._state = {value.name: np.zeros([1, *value.shape[1:]], DTYPES[value.type]) for value in states}
+        self._wanted = [wanted, *(f"next_{name}" for name in self._state)]
 
-    def push(self, values: np.ndarray) -> list[np.ndarray]:
-        """What the next frames give, each of the wanted things."""
-        found = self._session.run(self._wanted, {self._given: values[None], **self._state})
-        wanted = len(found) - len(self._state)
-        self._state = dict(zip(self._state, found[wanted:], strict=True))
-        return [value[0] for value in found[:wanted]]
+    def push(self, values: np.ndarray) -> np.ndarray:
+        """The output [...] for the next values [...], without a dimension for the batch."""
+        output, *states = self._session.run(self._wanted, {self._given: values[None], **self._state})
+        self._state = dict(zip(self._state, states, strict=True))
+        return output[0]
+
+
+class TokenEncoder:
+    """Audio to codes, by a beam search over the codebooks.
+
+    Of every frame the best partial sums are kept from codebook to codebook. The codes of `n` codebooks are in general not the
+    first `n` of the codes of more codebooks. Source: beam search over the stages, arXiv 2509.19186.
+    """
+
+    def __init__(self, encoder: onnxruntime.InferenceSession, steps: _Steps):
+        self._walk, self._steps = _Walk(encoder, "audio", "latents"), steps
+
+    def push(self, audio: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
+        """Audio [frames * hop], float32, to the codes and their errors.
+
+        Returns:
+            For N = 1, 2, ... codebooks the codes [frames, N], int64; and the squared error of the latents with 0, 1, ...
+            codebooks [frames, num_codebooks + 1], float32.
+        """
+        latents = self._walk.push(audio)
+        errors, codes = [np.square(latents).sum(1)], []
+        residuals = latents[:, None]
+        history = np.zeros((len(latents), 1, 0), np.int64)
+        for step in self._steps:
+            residuals, parent, index, error = step.run(
+                ["next_residuals", "parent", "index", "error"], {"residuals": residuals}
+            )
+            kept = np.take_along_axis(history, parent[..., None], 1)
+            history = np.concatenate([kept, index[..., None]], axis=2)
+            codes.append(history[:, 0])
+            errors.append(error)
+        return codes, np.stack(errors, axis=1)
+
+
+class TokenDecoder:
+    """Codes to audio."""
+
+    def __init__(self, decoder: onnxruntime.InferenceSession, codebooks: np.ndarray):
+        self._walk = _Walk(decoder, "latents", "audio")
+        self._codebooks = codebooks
+
+    def push(self, codes: np.ndarray) -> np.ndarray:
+        """Codes [frames, N] of any number of codebooks, -1 where there is none, to audio [frames * hop], a hop behind the
+        frames: the first hop of a recording lies before its start.
+        """
+        latents = np.zeros((len(codes), self._codebooks.shape[2]), np.float32)
+        for codebook, column in zip(self._codebooks, codes.T, strict=False):
+            latents += codebook[column] * (column >= 0)[:, None]
+        return self._walk.push(latents)

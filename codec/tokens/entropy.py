@@ -1,156 +1,174 @@
-"""Tokens to bytes and back, as likely as `codec.tokens.prior` says, by range coding."""
+"""Tokens to bytes and back by range coding, with the likelihoods of the model's prior (`telucodec.networks.tokens.prior`)."""
 
+import functools
+import math
 from collections.abc import Iterator
 
 import constriction
 import numpy as np
-import torch
-from onnx import TensorProto
-from torch import Tensor
+import onnxruntime
 
-from codec.exact import ACTIVATION_BITS, ACTIVATION_LIMIT, ExactLinear
-from codec.onnx_graph import Graph, session
-from codec.tokens.prior import PRICE_BITS, TokenPrior, seen
+from telucodec.errors import DamagedPacketError
+from telucodec.exact import ACTIVATION_BITS, ACTIVATION_LIMIT
+from telucodec.models import ModelFolder
 
 PRECISION = 16  # the greatest frequencies lie between 2^16 and 2^17
 MANTISSA_BITS, EXPONENT_BIAS = 23, 127  # of float32
+LAYERS = "describe.weight", "describe.bias", "tell.weight", "tell.bias"  # of the prior of one codebook
 
 _CATEGORICAL = constriction.stream.model.Categorical(perfect=False)
 
 
 class TokenCoder:
-    """Codes [levels, frames] to bytes and back; -1 stands where a frame uses fewer levels."""
+    """Codes [num_codebooks, frames] to bytes and back; -1 stands where a frame uses fewer codebooks."""
 
-    def __init__(self, prior: TokenPrior, codebooks: Tensor):
-        self._prior, self._codewords = prior, prior.codewords(codebooks)
-        self._layers = list(map(_Layers, prior.describe, prior.tell))
-        logarithms = -prior.depths.numpy().astype(np.int32)
-        self._depths = [[_model(row) for row in _powers(rows, PRICE_BITS)] for rows in logarithms]
+    def __init__(self, model: ModelFolder, codebooks: np.ndarray):
+        """`codebooks` are those of the model [num_codebooks, codebook_size, latent_dim], float32."""
+        self._model, self._count = model, len(codebooks)
+        powers = [math.ldexp(1.0, int(exponent) + ACTIVATION_BITS) for exponent in model.weights["prior.exponents"]]
+        words = np.rint(codebooks * np.array(powers, np.float32))
+        self._codewords = np.pad(words, ((0, 0), (0, 1), (0, 0)))  # after the last of each codebook: none
+        self._prior = functools.cache(self._make_prior)
+        self._depths = functools.cache(self._make_depths)
+
+    def _make_prior(self, codebook: int) -> "_Prior":
+        parts = (name.split(".") for name in LAYERS)
+        weights = {f"{layer}.{part}": self._model.weights[f"prior.{layer}.{codebook}.{part}"] for layer, part in parts}
+        return _Prior(self._model.session("prior", weights), self._model.shape["prior_bits"])
+
+    def _make_depths(self, mean: int) -> list:
+        """For each depth of the frame before, how likely each depth of a frame is; the last is for the first frame."""
+        logarithms = -self._model.weights["prior.depths"][mean].astype(np.int32)
+        return [_distribution(row) for row in _powers(logarithms, self._model.shape["depth_bits"])]
 
     def encode(self, codes: np.ndarray, mean: int) -> bytes:
         """Codes to bytes; trailing zero bytes are left out.
 
         Args:
-            mean: about how many levels frames use on average, which tells how likely each number is; 0: all use as many.
+            mean: about how many codebooks frames use on average, which says how likely each number is; 0: all use as many.
         """
         coder = constriction.stream.queue.RangeEncoder()
-        again, used = _repeated(codes), (codes >= 0).sum(0)
+        again, depths = _repeated(codes), (codes >= 0).sum(0)
         if len(again) > 1:
             coder.encode(again[1:].astype(np.int32), _CATEGORICAL, _Repeats().expected(again[1:]))
         if mean:
-            before = self._prior.levels + 1
-            for depth in used[~again].tolist():
-                coder.encode(depth, self._depths[mean][before])
+            before = self._count + 1
+            for depth in depths[~again].tolist():
+                coder.encode(depth, self._depths(mean)[before])
                 before = depth
-        for level, known in enumerate(self._known(codes[None])):
-            frames = (used > level) & ~again
+        for codebook, context in enumerate(self._contexts(codes[None])):
+            frames = (depths > codebook) & ~again
             if frames.any():
-                frequencies = self._layers[level].frequencies(known[0, frames])
-                coder.encode(codes[level, frames].astype(np.int32), _CATEGORICAL, frequencies)
+                frequencies = self._prior(codebook).frequencies(context[0, frames])
+                coder.encode(codes[codebook, frames].astype(np.int32), _CATEGORICAL, frequencies)
         return coder.get_compressed().astype(">u4").tobytes().rstrip(b"\0")
 
-    def decode(self, payloads: list[bytes], frames: list[int], levels: int, mean: int) -> list[np.ndarray]:
-        """Packets to the codes [levels, frames] that `encode` was given, side by side. Bytes that it never wrote give any codes.
+    def decode(self, payloads: list[bytes], frames: list[int], num_codebooks: int, mean: int) -> list[np.ndarray]:
+        """Packets to the codes [num_codebooks, frames] that `encode` was given, side by side.
 
         Args:
             frames: of each packet.
-            levels, mean: of all packets.
+            num_codebooks, mean: of all packets.
 
         Raises:
-            AssertionError: the bytes are none that an encoder writes.
+            DamagedPacketError: no encoder writes these bytes. Other damage leads to other codes.
         """
-        packets = [self._open(payload, count, levels, mean) for payload, count in zip(payloads, frames, strict=True)]
-        codes = np.full((len(packets), levels, max(frames, default=0)), -1, np.int64)
-        used = np.zeros((len(packets), codes.shape[2]), np.int64)  # of frames that are told, not repeated
-        original = np.tile(np.arange(codes.shape[2]), (len(packets), 1))  # what a repeated frame repeats
-        for packet, (_, depths, origins) in enumerate(packets):
-            used[packet, : len(depths)] = depths
-            original[packet, : len(origins)] = origins
-        coders = [coder for coder, _, _ in packets]
-        self._decode_first(coders, codes[:, 0], used > 0, original)
-        for level, known in enumerate(self._known(codes)):
-            told = used > level
-            if level and told.any():
-                frequencies = self._layers[level].frequencies(known[told])
-                ends = told.sum(1).cumsum()[:-1]
-                for packet, likely in enumerate(np.split(frequencies, ends)):
-                    codes[packet, level, told[packet]] = coders[packet].decode(_CATEGORICAL, likely)
-                codes[:, level] = np.take_along_axis(codes[:, level], original, 1)
-        return [found[:, :count] for found, count in zip(codes, frames, strict=True)]
+        try:
+            return self._decode(payloads, frames, num_codebooks, mean)
+        except AssertionError as error:  # constriction met data that no encoder writes
+            raise DamagedPacketError("the payload is not what an encoder writes") from error
 
-    def _open(self, payload: bytes, frames: int, levels: int, mean: int):
-        """A packet's range decoder at its first code; of each frame [frames] the number of levels told, and which it repeats."""
+    def _decode(self, payloads: list[bytes], frames: list[int], num_codebooks: int, mean: int) -> list[np.ndarray]:
+        packets = [
+            self._open(payload, count, num_codebooks, mean) for payload, count in zip(payloads, frames, strict=True)
+        ]
+        codes = np.full((len(packets), num_codebooks, max(frames, default=0)), -1, np.int64)
+        depths = np.zeros((len(packets), codes.shape[2]), np.int64)  # of frames that do not repeat
+        origin = np.tile(np.arange(codes.shape[2]), (len(packets), 1))  # the frame that a frame repeats, or itself
+        for packet, (_, packet_depths, packet_origin) in enumerate(packets):
+            depths[packet, : len(packet_depths)] = packet_depths
+            origin[packet, : len(packet_origin)] = packet_origin
+        coders = [coder for coder, _, _ in packets]
+        self._decode_first(coders, codes[:, 0], depths > 0, origin)
+        for codebook, context in enumerate(self._contexts(codes)):
+            coded = depths > codebook
+            if codebook and coded.any():
+                frequencies = self._prior(codebook).frequencies(context[coded])
+                ends = coded.sum(1).cumsum()[:-1]
+                for packet, likely in enumerate(np.split(frequencies, ends)):
+                    codes[packet, codebook, coded[packet]] = coders[packet].decode(_CATEGORICAL, likely)
+                codes[:, codebook] = np.take_along_axis(codes[:, codebook], origin, 1)
+        return [decoded[:, :count] for decoded, count in zip(codes, frames, strict=True)]
+
+    def _open(
+        self, payload: bytes, frames: int, num_codebooks: int, mean: int
+    ) -> tuple[constriction.stream.queue.RangeDecoder, np.ndarray, np.ndarray]:
+        """A packet's range decoder at its first code; for each frame [frames] its depth, 0 if it repeats, and its origin."""
         words = np.frombuffer(payload + bytes(-len(payload) % 4), ">u4").astype(np.uint32)
         coder = constriction.stream.queue.RangeDecoder(words)
         again, repeats = np.zeros(frames, bool), _Repeats()
         for frame in range(1, frames):
-            again[frame] = now = coder.decode(_model(repeats.counts))
+            again[frame] = now = coder.decode(_distribution(repeats.counts))
             repeats.push(now)
-        used, before = np.where(again, 0, levels), self._prior.levels + 1
-        for frame in np.flatnonzero(~again) if mean else ():
-            before = coder.decode(self._depths[mean][before])
-            used[frame] = min(before, levels)
-        return coder, used, np.maximum.accumulate(np.where(again, 0, np.arange(frames)))
+        depths, before = np.where(again, 0, num_codebooks), self._count + 1
+        for place in np.flatnonzero(~again) if mean else ():
+            before = int(coder.decode(self._depths(mean)[before]))
+            depths[place] = min(before, num_codebooks)
+        return coder, depths, np.maximum.accumulate(np.where(again, 0, np.arange(frames)))
 
-    def _decode_first(self, coders: list, codes: np.ndarray, told: np.ndarray, original: np.ndarray) -> None:
-        """Codes of the first level [packets, frames], of which each tells what is likely for the next two of its packet."""
-        words = seen(self._codewords[0]).numpy()
+    def _decode_first(self, coders: list, codes: np.ndarray, coded: np.ndarray, origin: np.ndarray) -> None:
+        """Codes of the first codebook [packets, frames], each of which says how likely the next two of its packet are."""
+        words = _activations(self._codewords[0])
         before = earlier = np.repeat(words[-1:], len(codes), axis=0)
         for frame in range(codes.shape[1]):
-            packets = np.flatnonzero(told[:, frame])
+            packets = np.flatnonzero(coded[:, frame])
             if len(packets):
-                known = np.concatenate([before[packets], earlier[packets]], axis=1)
-                for packet, likely in zip(packets, self._layers[0].frequencies(known), strict=True):
-                    codes[packet, frame] = coders[packet].decode(_model(likely))
-            codes[:, frame] = np.take_along_axis(codes, original[:, frame, None], 1)[:, 0]
+                context = np.concatenate([before[packets], earlier[packets]], axis=1)
+                for packet, likely in zip(packets, self._prior(0).frequencies(context), strict=True):
+                    codes[packet, frame] = coders[packet].decode(_distribution(likely))
+            codes[:, frame] = np.take_along_axis(codes, origin[:, frame, None], 1)[:, 0]
             before, earlier = words[codes[:, frame]], before
 
     def bits(self, codes: np.ndarray) -> np.ndarray:
-        """What each of the codes [levels, frames] costs in `encode`, in bits; 0 where there is none or the frame repeats."""
+        """The cost of each of the codes [num_codebooks, frames] in `encode`, in bits; 0 for -1 and in frames that repeat."""
         bits, priced = np.zeros(codes.shape), (codes >= 0) & ~_repeated(codes)
-        for level, known in enumerate(self._known(codes[None])):
-            frames = np.flatnonzero(priced[level])
-            frequencies = self._layers[level].frequencies(known[0, frames]).astype(np.float64)
-            own = np.take_along_axis(frequencies, codes[level, frames, None], 1)[:, 0]
-            bits[level, frames] = np.log2(frequencies.sum(1) / own)
+        for codebook, context in enumerate(self._contexts(codes[None])):
+            frames = np.flatnonzero(priced[codebook])
+            frequencies = self._prior(codebook).frequencies(context[0, frames]).astype(np.float64)
+            own = np.take_along_axis(frequencies, codes[codebook, frames, None], 1)[:, 0]
+            bits[codebook, frames] = np.log2(frequencies.sum(1) / own)
         return bits
 
-    def _known(self, codes: np.ndarray) -> Iterator[np.ndarray]:
-        """As `TokenPrior.known`, of codes [packets, levels, frames]."""
-        tokens = torch.from_numpy(codes.astype(np.int64, copy=False))  # no copy: `decode` fills them in
-        return (known.numpy() for known in self._prior.known(tokens, self._codewords))
+    def _contexts(self, codes: np.ndarray) -> Iterator[np.ndarray]:
+        """The prior's inputs [packets, frames, 2 * latent_dim] for each codebook in turn, of codes [packets, codebooks, frames].
+
+        The codes of a codebook are read when the next is asked for, so that `decode` can fill them in.
+        """
+        sums = self._codewords[0][codes[:, 0]]
+        before = _earlier(sums)
+        yield _activations(before, _earlier(before))
+        for codebook in range(1, codes.shape[1]):
+            yield _activations(sums, _earlier(sums))
+            sums = sums + self._codewords[codebook][codes[:, codebook]]
 
 
-class _Layers:
-    """The two layers of a level. The second, where the work is, multiplies integers of 8 bits.
+class _Prior:
+    """The likelihoods of one codebook's words."""
 
-    Its inputs have 7, so that no processor's pairwise sums of 16 bits overflow.
-    """
+    def __init__(self, network: onnxruntime.InferenceSession, bits: int):
+        self._network, self._bits = network, bits
 
-    def __init__(self, describe: ExactLinear, tell: ExactLinear):
-        weight, bias = (part.detach().numpy() for part in describe.rounded())
-        self._describe = np.ascontiguousarray(weight.T * np.float32(2.0**ACTIVATION_BITS)), bias * 2.0**ACTIVATION_BITS
-        weight, bias = (part.numpy() for part in tell.integers())
-        graph = Graph()
-        described = graph.input("described", "frames", weight.shape[1], kind=TensorProto.UINT8)
-        product = graph.node("MatMulInteger", described, graph.constant(weight.T))
-        told = graph.node("Add", product, graph.constant(bias))
-        graph.output(told, "told", "frames", len(weight), kind=TensorProto.INT32)
-        self._tell, self._bits = session(graph.finish("tell"), threads=1), tell.bias_bits
-
-    def frequencies(self, known: np.ndarray) -> np.ndarray:
-        """Frequencies [frames, size] of the level's codewords, as `TokenPrior.logarithms` has them."""
-        weight, bias = self._describe
-        described = np.rint(known @ weight + bias).clip(0, ACTIVATION_LIMIT).astype(np.uint8)
-        (told,) = self._tell.run(None, {"described": described})
-        return _powers(told, self._bits)
+    def frequencies(self, context: np.ndarray) -> np.ndarray:
+        """Frequencies [count, codebook_size] after `context` [count, 2 * latent_dim]."""
+        (logarithms,) = self._network.run(None, {"context": context})
+        return _powers(logarithms, self._bits)
 
 
 def _powers(logarithms: np.ndarray, bits: int) -> np.ndarray:
-    """Frequencies [..., size], float32 integers, of logarithms to base 2, int32 in units of 2^-bits, which are used up.
+    """Frequencies [..., size], float32 integers, of logarithms to base 2, int32 in units of 2^-bits, which are overwritten.
 
     A float32 holds its exponent above its mantissa, so an integer that is read as one is the power of two that
-    `codec.tokens.prior.straightened` means: nothing is computed that machines could round differently.
+    `telucodec.networks.tokens.prior.straightened` means: nothing is computed that machines could round differently.
     """
     largest = logarithms.max(-1, keepdims=True) >> bits << bits
     logarithms -= largest - (PRECISION << bits)
@@ -162,9 +180,9 @@ def _powers(logarithms: np.ndarray, bits: int) -> np.ndarray:
 
 
 class _Repeats:
-    """How likely a frame is the same as the one before: as often as so far, after one that was, and after one that was not."""
+    """How likely a frame is to repeat the one before: as often as so far, after one that did, and after one that did not."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._counts, self._before = np.array([[64, 1], [1, 1]], np.float32), 0
 
     @property
@@ -185,12 +203,23 @@ class _Repeats:
         return counts
 
 
-def _model(frequencies: np.ndarray):
+def _distribution(frequencies: np.ndarray) -> constriction.stream.model.Categorical:
     return constriction.stream.model.Categorical(frequencies, perfect=False)
 
 
 def _repeated(codes: np.ndarray) -> np.ndarray:
-    """Which frames of codes [levels, frames] are the same as the one before."""
+    """Which frames of codes [num_codebooks, frames] are the same as the one before."""
     again = np.zeros(codes.shape[1], bool)
     again[1:] = (codes[:, 1:] == codes[:, :-1]).all(0)
     return again
+
+
+def _activations(*sums: np.ndarray) -> np.ndarray:
+    """Sums of integer codewords [..., latent_dim] as activations, side by side."""
+    limited = np.concatenate(sums, axis=-1).clip(-ACTIVATION_LIMIT, ACTIVATION_LIMIT)
+    return limited * np.float32(2.0**-ACTIVATION_BITS)
+
+
+def _earlier(frames: np.ndarray) -> np.ndarray:
+    """Those one frame before [..., frames, channels]; zeros before the first."""
+    return np.concatenate([np.zeros_like(frames[..., :1, :]), frames[..., :-1, :]], axis=-2)

@@ -1,91 +1,110 @@
-"""The context model frame by frame, for a coder that gets to know a frame pass by pass. Two that compute the same bits."""
+"""The context model frame by frame in ONNX Runtime, for a coder that gets to know a frame pass by pass."""
 
-from abc import ABC, abstractmethod
+from typing import Protocol
 
 import numpy as np
-import torch
 
-from codec.exact import ACTIVATION_BITS
-from codec.onnx_graph import session
-from codec.waveform import entropy
-from codec.waveform.context import AGE_LIMIT, KNOWN, LARGEST, RECENT, ContextModel
-from codec.waveform.graph import head_graph, trunk_graph
+from telucodec.exact import ACTIVATION_BITS, ACTIVATION_LIMIT
+from telucodec.models import ModelFolder
+from telucodec.waveform.grids import AGE_LIMIT, KNOWN, LARGEST, RECENT
+from telucodec.waveform.quantization import Prices, Settings
 
 UNIT = 2.0**ACTIVATION_BITS
 
 
-class Walk(ABC):
+class Walk(Protocol):
     """Packets side by side, frame after frame; remembers what the network needs of the frames so far.
 
     For each frame call `kinds` for every pass in turn, then `push`.
     """
 
-    @abstractmethod
     def kinds(self, number: int, values: np.ndarray) -> np.ndarray:
         """The kinds of distribution [batch, bins of the pass] of pass `number`.
 
         Args:
-            values: integers [batch, bins] of the frame; those of earlier passes are looked at.
+            values: integers [batch, bins] of the frame; those of earlier passes are read.
         """
 
-    @abstractmethod
     def push(self, values: np.ndarray) -> None:
         """Integers [batch, bins]: the frame is known."""
 
 
-class OnnxEngine:
-    """The context model in ONNX Runtime, with as many threads as PyTorch has now."""
+class Engine(Protocol):
+    """What codes with one model: its context network and its tables."""
 
-    def __init__(self, context: ContextModel):
-        graphs = [trunk_graph(context), *(head_graph(context, number) for number in (1, 2))]
-        self.sessions = [session(graph) for graph in graphs]
-        self.config = context.config
-        self.magnitude = (context.magnitude * UNIT).numpy()
+    sample_rate: int  # Hz
+    hop: int  # samples, and bins of a frame
+    pass_sizes: list[int]  # bins of each pass
+    frequencies: np.ndarray  # [rows, symbols], float32
+    centroids: np.ndarray  # [scale, magnitude], int32
+    prices: Prices
 
-    def walk(self, conditions: np.ndarray) -> "OnnxWalk":
-        """Start packets with `conditions` [batch, CONDITIONS] of the codec."""
-        return OnnxWalk(self, conditions)
+    def walk(self, settings: Settings, packets: int) -> Walk:
+        """Start so many packets at one setting."""
 
 
-class OnnxWalk(Walk):
-    """A walk with ONNX Runtime. Activations are integers here, as in the graphs."""
+class WaveformEngine:
+    """`Engine` in ONNX Runtime."""
 
-    def __init__(self, engine: OnnxEngine, conditions: np.ndarray):
-        config, batch = engine.config, len(conditions)
+    def __init__(self, model: ModelFolder):
+        shape = model.shape
+        self.sample_rate: int = shape["sample_rate"]
+        self.hop: int = shape["hop"]
+        self.pass_sizes: list[int] = shape["pass_sizes"]
+        self.taps: int = shape["taps"]
+        self.dilations: list[int] = shape["dilations"]
+        self.channels: int = shape["channels"]
+        self.frequencies = model.weights["frequencies"].astype(np.float32)
+        self.centroids = model.weights["centroids"]
+        self.prices = Prices(self.frequencies.astype(np.float64))
+        self.magnitude = model.weights["context.magnitude"] * np.float32(UNIT)
+        self.sessions = [model.session(name) for name in ("trunk", "head_1", "head_2")]
+
+    def walk(self, settings: Settings, packets: int = 1) -> "OnnxWalk":
+        """Start so many packets at one setting."""
+        conditions = np.rint(np.array(settings.conditions) * UNIT).clip(-ACTIVATION_LIMIT, ACTIVATION_LIMIT)
+        return OnnxWalk(self, np.tile(conditions, (packets, 1)))
+
+
+class OnnxWalk:
+    """`Walk` with ONNX Runtime. Activations are integers here, as in the graphs."""
+
+    def __init__(self, engine: WaveformEngine, conditions: np.ndarray):
+        batch = len(conditions)
         self._engine = engine
         self._age = 0
-        self._told = np.concatenate([conditions * UNIT, np.zeros((batch, 1))], axis=1, dtype=np.float32)
-        self._recent = np.zeros((batch, RECENT, config.bins), np.float32)
+        self._conditions = np.concatenate([conditions, np.zeros((batch, 1))], axis=1, dtype=np.float32)
+        self._recent = np.zeros((batch, RECENT, engine.hop), np.float32)
         # A ring for each block: the place of a frame is its number modulo the length.
         self._rings = [
-            np.zeros(((config.taps - 1) * dilation, batch, config.channels), np.float32)
-            for dilation in config.dilations
+            np.zeros(((engine.taps - 1) * dilation, batch, engine.channels), np.float32)
+            for dilation in engine.dilations
         ]
-        self._described: list[np.ndarray] = []
+        self._trunk_features: list[np.ndarray] = []
 
     def kinds(self, number: int, values: np.ndarray) -> np.ndarray:
         recent = self._recent.reshape(len(values), -1)
         if number == 0:
             return self._trunk(recent)
         feed = {
-            "described": self._described[number - 1],
+            "features": self._trunk_features[number - 1],
             "recent": recent,
             "known": self._features(values[:, KNOWN[number]]),
         }
         return self._engine.sessions[number].run(["kind"], feed)[0]
 
     def _trunk(self, recent: np.ndarray) -> np.ndarray:
-        config = self._engine.config
-        self._told[:, -1] = min(self._age, AGE_LIMIT) * (UNIT / 8)
-        feed = {"recent": recent, "told": self._told}
-        for block, (ring, dilation) in enumerate(zip(self._rings, config.dilations, strict=True)):
-            for lag in range(1, config.taps):
+        engine = self._engine
+        self._conditions[:, -1] = min(self._age, AGE_LIMIT) * (UNIT / 8)
+        feed = {"recent": recent, "conditions": self._conditions}
+        for block, (ring, dilation) in enumerate(zip(self._rings, engine.dilations, strict=True)):
+            for lag in range(1, engine.taps):
                 feed[f"past_{block}_{lag}"] = ring[(self._age - lag * dilation) % len(ring)]
         names = [f"now_{block}" for block in range(len(self._rings))]
-        *now, kind, first, second = self._engine.sessions[0].run([*names, "kind_0", "described_1", "described_2"], feed)
+        *now, kind, first, second = engine.sessions[0].run([*names, "kind_0", "features_1", "features_2"], feed)
         for ring, value in zip(self._rings, now, strict=True):
             ring[self._age % len(ring)] = value
-        self._described = [first, second]
+        self._trunk_features = [first, second]
         return kind
 
     def push(self, values: np.ndarray) -> None:
@@ -95,34 +114,3 @@ class OnnxWalk(Walk):
 
     def _features(self, values: np.ndarray) -> np.ndarray:
         return self._engine.magnitude[np.minimum(np.abs(values), LARGEST)]
-
-
-class TorchEngine:
-    """The context model in PyTorch as it was trained: slower, and what `OnnxEngine` is compared with."""
-
-    def __init__(self, context: ContextModel):
-        self.context = context
-
-    def walk(self, conditions: np.ndarray) -> "TorchWalk":
-        """Start packets with `conditions` [batch, CONDITIONS] of the codec."""
-        return TorchWalk(self.context, torch.from_numpy(conditions))
-
-
-class TorchWalk(Walk):
-    """A walk with PyTorch."""
-
-    def __init__(self, context: ContextModel, conditions: torch.Tensor):
-        self._context, self._conditions = context, conditions
-        self._state = context.start(len(conditions))
-        self._nothing = conditions.new_zeros(len(conditions), 0, context.config.bins)
-
-    @torch.no_grad()
-    def kinds(self, number: int, values: np.ndarray) -> np.ndarray:
-        if number == 0:
-            self._described, self._state = self._context.trunk(self._state, self._conditions, self._nothing)
-        features = self._context.features(torch.from_numpy(values))
-        return entropy.kinds(self._context.head(number, self._described, features)).numpy()
-
-    @torch.no_grad()
-    def push(self, values: np.ndarray) -> None:
-        self._state = self._context.push(self._state, self._context.features(torch.from_numpy(values)))

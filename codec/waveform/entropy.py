@@ -1,110 +1,17 @@
-"""Distributions over integers, their ideal code length for training, and the range coder that reaches it.
-
-A coefficient is a random sign times a magnitude, from a mixture of a narrow and a three times wider logistic distribution.
-Scale and weight lie on a grid, so that the frequencies the range coder works with can stand in a table of integers:
-training, encoder and decoder use the same distributions, and no machine's exponential function matters.
-"""
+"""Range coding of the integers of the waveform codec."""
 
 import constriction
 import numpy as np
-import torch
-from torch import Tensor, nn
 
-from codec.exact import on_grid
-
-SCALE_BITS, SCALE_LOW, SCALE_HIGH = 3, -40, 56  # log2 of the scale in steps, in eighths: 2^-5 to 2^7
-SCALES = SCALE_HIGH - SCALE_LOW + 1
-WIDE_BITS, WIDE_HIGH = 3, 4  # weight of the wide component, in eighths: 0 to a half
-WIDES = WIDE_HIGH + 1
-WIDE = 3.0  # scale of the wide component over the narrow one's
-UPPER = 0.6  # an integer stands for magnitudes from this much less than one below it, to this much above it
-COARSE = 16  # scales above 2^(16/8) steps: the lowest bits of a value are coded as they come
-REACH = 31  # symbols -31 to 31; at either end an escape code tells how far beyond
-PRECISION = 16  # bits of a frequency
+from telucodec.errors import DamagedPacketError
+from telucodec.waveform.grids import REACH, ROWS, SHIFTS
 
 _CATEGORICAL = constriction.stream.model.Categorical(perfect=False)
 _UNIFORM = constriction.stream.model.Uniform()
 
 
-class DamagedPacket(ValueError):
-    """The bytes of a packet do not lead to values an encoder would have written."""
-
-
-def distribution(parameters: Tensor) -> tuple[Tensor, Tensor]:
-    """Network outputs [..., 2] to log2 of the scale and weight of the wide component, each on its grid."""
-    scale = on_grid(parameters[..., 0] * 2 - 1, SCALE_BITS, SCALE_LOW, SCALE_HIGH)
-    wide = on_grid(parameters[..., 1] + 0.25, WIDE_BITS, 0, WIDE_HIGH)
-    return scale, wide
-
-
-def bits(values: Tensor, parameters: Tensor) -> Tensor:
-    """Ideal code length in bits of integers [...] under the distributions of parameters [..., 2]."""
-    scale, wide = distribution(parameters)
-    inverse = torch.exp2(-scale)
-    magnitude = values.abs()
-    upper, lower = magnitude + UPPER, torch.where(magnitude > 0, magnitude - 1, -magnitude - 2 * UPPER) + UPPER
-
-    def inside(inverse: Tensor) -> Tensor:
-        return torch.sigmoid(-lower * inverse) - torch.sigmoid(-upper * inverse)
-
-    return -torch.log2(((1 - wide) * inside(inverse) + wide * inside(inverse / WIDE)).clamp(min=1e-7))
-
-
-def frequency_table() -> Tensor:
-    """Frequencies [row, symbol] as int32; made once, when a model is saved, and stored with it.
-
-    Rows go by scale, then by wide weight. The last ones are for values without their low bits: a value v then has the
-    symbol v >> count, which stands for the interval above it and not around it.
-    """
-    edge = torch.arange(-REACH, REACH, dtype=torch.float64)  # between symbol n and n + 1
-    around = torch.where(edge >= 0, edge + UPPER, edge + 1 - UPPER)
-    fine = _rows(torch.arange(SCALE_LOW, COARSE + 1), around)
-    coarse = _rows(torch.arange(COARSE - 7, COARSE + 1), edge + 0.75)
-    return torch.cat([fine, coarse]).flatten(0, 1)
-
-
-def _rows(scale: Tensor, edges: Tensor) -> Tensor:
-    inverse = torch.exp2(-scale.double() / 2**SCALE_BITS)[:, None, None]
-    wide = torch.arange(WIDE_HIGH + 1, dtype=torch.float64)[:, None] / 2**WIDE_BITS
-    below = (1 - wide) * torch.sigmoid(edges * inverse) + wide * torch.sigmoid(edges * inverse / WIDE)
-    below = torch.cat([torch.zeros_like(below[..., :1]), below, torch.ones_like(below[..., :1])], dim=-1)
-    return (below.diff(dim=-1) * 2**PRECISION).round().clamp(min=1).to(torch.int32)
-
-
-def kinds(parameters: Tensor) -> Tensor:
-    """Network outputs [..., 2] to the numbers of their distributions: place of the scale * WIDES + place of the weight."""
-    scale, wide = distribution(parameters)
-    return ((scale * 2**SCALE_BITS).long() - SCALE_LOW) * WIDES + (wide * 2**WIDE_BITS).long()
-
-
-# For each kind: the number of low bits of a value that are coded as they come, and its row in the frequency table.
-_scale, _wide = np.divmod(np.arange(SCALES * WIDES), WIDES)
-SHIFTS = np.maximum((_scale + SCALE_LOW - COARSE + 7) >> SCALE_BITS, 0)
-ROWS = np.where(SHIFTS > 0, _scale - (SHIFTS << SCALE_BITS) + 8, _scale) * WIDES + _wide
-
-
-class Prices(nn.Module):
-    """Bits of magnitudes, looked up: what the encoder weighs against error. Equal inputs give equal choices."""
-
-    LIMIT = 127  # from here on all cost the same
-
-    def __init__(self, frequencies: Tensor):
-        """From `frequency_table()` [rows, symbols]."""
-        super().__init__()
-        share = frequencies.double() / frequencies.sum(1, keepdim=True)
-        bits = -torch.log2(share[:, REACH:]).float()
-        shifts = torch.from_numpy(SHIFTS)[:, None]
-        symbols = (torch.arange(self.LIMIT + 1) >> shifts).clamp(max=REACH)
-        table = bits[torch.from_numpy(ROWS)].gather(1, symbols) + shifts
-        self.register_buffer("_table", table.flatten(), persistent=False)
-
-    def forward(self, magnitudes: Tensor, kinds: Tensor) -> Tensor:
-        """Bits of integers [...] that are not negative, sign included, under distributions [...]."""
-        return self._table.take(kinds * (self.LIMIT + 1) + magnitudes.clamp(max=self.LIMIT).long())
-
-
 class Encoder:
-    """Values to bytes. `table` is `frequency_table()` as float32 rows [rows, symbols]."""
+    """Values to bytes. `table` holds the model's frequencies [rows, symbols], float32."""
 
     def __init__(self, table: np.ndarray):
         self._table = table[ROWS]
@@ -163,10 +70,10 @@ class Decoder:
         self._coders = [constriction.stream.queue.RangeDecoder(part) for part in words]
 
     def read(self, kinds: np.ndarray) -> np.ndarray:
-        """The next integers [packets, count] for their distributions; fewer rows than packets read from the first ones.
+        """The next integers [packets, count] for their kinds of distribution; fewer rows than packets read from the first ones.
 
         Raises:
-            DamagedPacket: the bytes are none that an encoder writes.
+            DamagedPacketError: no encoder writes these bytes.
         """
         rows, symbol = self._table.take(kinds, axis=0), np.empty(kinds.shape, np.int64)
         shift = SHIFTS.take(kinds)
@@ -183,17 +90,19 @@ class Decoder:
                 for place in np.flatnonzero(far[packet]):
                     symbol[packet, place] += np.sign(symbol[packet, place]) * _read_far(coder)
         except AssertionError as error:  # constriction met data that no encoder writes
-            raise DamagedPacket("the payload is not what an encoder writes") from error
+            raise DamagedPacketError("the payload is not what an encoder writes") from error
         return (symbol << shift) + low
 
 
-def _read_far(coder) -> int:
+def _read_far(coder: constriction.stream.queue.RangeDecoder) -> int:
+    """The inverse of `Encoder._write_far`."""
+
     def one(size: int) -> int:
         return int(coder.decode(_UNIFORM, np.array([size], np.int32))[0])
 
     digits = one(32)
     if not 3 <= digits <= 24:
-        raise DamagedPacket(f"an escape code of {digits} digits")
+        raise DamagedPacketError(f"the payload holds an escape code of {digits} digits")
     far = 1 << (digits - 1)
     for start in range(0, digits - 1, 8):
         far |= one(1 << min(8, digits - 1 - start)) << start

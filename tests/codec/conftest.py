@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-import codec
-from codec.tokens.model import TokenCodec, TokenConfig
-from codec.tokens.quantizer import QuantizerConfig
-from codec.waveform.context import ContextConfig
-from codec.waveform.model import WaveformCodec, WaveformConfig
+import telucodec
+from telucodec.networks.runtime import complete
+from telucodec.networks.tokens.model import TokenCodec
+from telucodec.networks.waveform.model import WaveformCodec
+from tests.codec.configurations import context_config, quantizer_config, token_config, waveform_config
 from tests.conftest import speech
 
 
@@ -29,17 +29,18 @@ def fit_prior(tokens, audio):
 def save_models(folder):
     """Write both models into `folder` and return it."""
     torch.manual_seed(0)
-    quantizer = QuantizerConfig(levels=4, size=64)
+    quantizer = quantizer_config(num_codebooks=4, codebook_size=64)
     tokens = TokenCodec(
-        TokenConfig(hop=160, latent=24, channels=16, encoder_layers=1, decoder_layers=1, quantizer=quantizer)
+        token_config(hop=160, latent_dim=24, channels=16, encoder_layers=1, decoder_layers=1, quantizer=quantizer)
     )
     audio = torch.stack([torch.from_numpy(speech(4, seed)) for seed in range(3)])
     tokens.fit(audio)
     fit_prior(tokens, audio)
-    context = ContextConfig(channels=16, expansion=2, taps=2, dilations=(1, 2), features=2, hidden=8)
-    for name, model in (("tokens", tokens), ("waveform", WaveformCodec(WaveformConfig(context=context)))):
+    context = context_config(channels=16, expansion=2, taps=2, dilations=(1, 2), features=2, hidden=8)
+    for name, model in (("tokens", tokens), ("waveform", WaveformCodec(waveform_config(context=context)))):
         (folder / name).mkdir(parents=True)
         model.save(folder / name)
+        complete(folder / name, name)
     return folder
 
 
@@ -50,4 +51,4 @@ def models(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def telu(models):
-    return codec.load(models)
+    return telucodec.load(models)

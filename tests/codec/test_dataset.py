@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from codec import dataset
-from codec.cli import main
-from codec.dataset import DatasetError
+from telucodec import dataset
+from telucodec.cli import main
+from telucodec.dataset import DatasetError
 
 RATE = 16000
 
@@ -50,10 +50,10 @@ def test_every_recording_is_there_with_the_tokens_of_the_codec(telu, recordings,
 
 
 def test_statistics_are_those_of_the_tokens(telu, recordings, tmp_path):
-    summary = dataset.write(telu, recordings, tmp_path / "out", levels=2, shard_size=3)
+    summary = dataset.write(telu, recordings, tmp_path / "out", num_codebooks=2, shard_size=3)
     tokens = np.concatenate([values for _, values in dataset.samples(tmp_path / "out")], axis=1)
-    assert summary["frames"] == tokens.shape[1] and summary["levels"] == len(tokens) == 2
-    assert (summary["frame_rate"], summary["tokens_per_level"], summary["bits_per_frame"]) == (100, 64, 12)
+    assert summary["frames"] == tokens.shape[1] and summary["num_codebooks"] == len(tokens) == 2
+    assert (summary["frame_rate"], summary["codebook_size"], summary["bits_per_frame"]) == (100, 64, 12)
     bits = [telu.token_bits(values).sum() for _, values in dataset.samples(tmp_path / "out")]
     assert summary["bits_per_frame_in_a_file"] == pytest.approx(sum(bits) / tokens.shape[1], abs=0.01)
     share = np.unique(tokens[1], return_counts=True)[1] / tokens.shape[1]
@@ -84,7 +84,7 @@ def test_a_recording_that_cannot_be_read_is_named_and_the_others_are_there(model
 def test_killed_it_goes_on_and_ends_with_the_same_bytes(telu, models, recordings, tmp_path):
     dataset.write(telu, recordings, tmp_path / "whole", shard_size=1)
     out = tmp_path / "out"
-    command = [sys.executable, "-m", "codec.cli", "tokenize", str(recordings), "-o", str(out), "--shard-size", "1"]
+    command = [sys.executable, "-m", "telucodec.cli", "tokenize", str(recordings), "-o", str(out), "--shard-size", "1"]
     process = subprocess.Popen([*command, "--model", str(models)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
     while not (out / "tokens-000001.tar").exists() and process.poll() is None and time.monotonic() < deadline:
@@ -114,7 +114,17 @@ def test_a_full_disk_leaves_no_half_shard(models, recordings, tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 
     out = tmp_path / "out"
-    command = [sys.executable, "-m", "codec.cli", "tokenize", str(recordings), "-o", str(out), "--model", str(models)]
+    command = [
+        sys.executable,
+        "-m",
+        "telucodec.cli",
+        "tokenize",
+        str(recordings),
+        "-o",
+        str(out),
+        "--model",
+        str(models),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, preexec_fn=small_files)
     assert done.returncode == 1 and done.stderr.strip().endswith("File too large")
     assert os.listdir(out) == ["plan.json"]
@@ -124,8 +134,8 @@ def test_a_folder_with_another_dataset_is_left_alone(telu, recordings, tmp_path)
     out = tmp_path / "out"
     dataset.write(telu, recordings, out)
     before = contents(out)
-    with pytest.raises(DatasetError, match="other levels"):
-        dataset.write(telu, recordings, out, levels=1)
+    with pytest.raises(DatasetError, match="other num_codebooks"):
+        dataset.write(telu, recordings, out, num_codebooks=1)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("years of work")
     with pytest.raises(DatasetError, match="not empty"):

@@ -4,20 +4,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codec.exact import ExactLinear
-from codec.tokens import entropy
-from codec.tokens.entropy import TokenCoder
-from codec.tokens.prior import TokenPrior
-from tests.codec.tokens.conftest import LEVELS, SIZE
-
-
-def coder_of(codec):
-    return TokenCoder(codec.prior, codec.quantizer.codebooks)
-
-
-def plain_coder(codec):
-    """One that has learnt nothing."""
-    return TokenCoder(TokenPrior(LEVELS, SIZE, codec.config.latent), codec.quantizer.codebooks)
+from telucodec.errors import DamagedPacketError
+from telucodec.networks.tokens.model import TokenCodec
+from telucodec.tokens.engine import TokenEngine
+from tests.codec.configurations import quantizer_config, token_config
+from tests.codec.tokens.conftest import LEVELS, SIZE, runtime
 
 
 @st.composite
@@ -33,16 +24,16 @@ def shared_codes(draw):
 @settings(max_examples=50)
 @given(given_codes=shared_codes())
 @pytest.mark.parametrize("fitted", [False, True])
-def test_any_codes_come_back_whatever_was_expected(speech, fitted, given_codes):
+def test_any_codes_come_back_whatever_was_expected(speech, plain_coder, fitted, given_codes):
     codes, mean = given_codes
-    coder = coder_of(speech[0]) if fitted else plain_coder(speech[0])
+    coder = speech.coder if fitted else plain_coder
     assert np.array_equal(coder.decode([coder.encode(codes, mean)], [codes.shape[1]], LEVELS, mean)[0], codes)
 
 
 @settings(max_examples=30)
 @given(packets=st.lists(shared_codes(), max_size=5), mean=st.integers(1, LEVELS))
 def test_packets_side_by_side_are_those_one_by_one(speech, packets, mean):
-    coder, packets = coder_of(speech[0]), [codes for codes, _ in packets]
+    coder, packets = speech.coder, [codes for codes, _ in packets]
     payloads = [coder.encode(codes, mean) for codes in packets]
     found = coder.decode(payloads, [codes.shape[1] for codes in packets], LEVELS, mean)
     assert len(found) == len(packets) and all(map(np.array_equal, found, packets))
@@ -50,22 +41,19 @@ def test_packets_side_by_side_are_those_one_by_one(speech, packets, mean):
 
 @pytest.mark.parametrize("levels", range(1, LEVELS + 1))
 def test_codes_of_equal_depth_come_back(speech, levels):
-    codec, codes = speech
-    coder = coder_of(codec)
+    coder, codes = speech.coder, speech.codes
     data = coder.encode(codes[:levels], 0)
     assert np.array_equal(coder.decode([data], [codes.shape[1]], levels, 0)[0], codes[:levels])
 
 
-def test_speech_costs_fewer_bits_than_equally_likely_codes(speech):
-    codec, codes = speech
-    fitted, plain = coder_of(codec), plain_coder(codec)
+def test_speech_costs_fewer_bits_than_equally_likely_codes(speech, plain_coder):
+    fitted, plain, codes = speech.coder, plain_coder, speech.codes
     assert len(fitted.encode(codes, 0)) < 0.9 * len(plain.encode(codes, 0))
     assert 8 * len(plain.encode(codes, 0)) == pytest.approx(6 * codes.size, rel=0.02)
 
 
 def test_bits_are_those_of_the_payload(speech):
-    codec, codes = speech
-    coder = coder_of(codec)
+    coder, codes = speech.coder, speech.codes
     assert coder.bits(codes).sum() == pytest.approx(8 * len(coder.encode(codes, 0)), rel=0.02)
     codes = codes.copy()
     codes[1:, ::2] = -1
@@ -76,19 +64,19 @@ def test_bits_are_those_of_the_payload(speech):
 
 @settings(max_examples=50)
 @given(payload=st.binary(max_size=60), mean=st.integers(0, LEVELS))
-def test_any_bytes_are_codes_or_an_assertion(speech, payload, mean):
-    coder = coder_of(speech[0])
+def test_any_bytes_are_codes_or_an_error(speech, payload, mean):
+    coder = speech.coder
     try:
         (codes,) = coder.decode([payload], [20], LEVELS, mean)
-    except AssertionError:
+    except DamagedPacketError:
         return
     assert codes.shape == (LEVELS, 20) and codes.min() >= -1 and codes.max() < SIZE
 
 
 def test_frames_that_repeat_cost_almost_nothing(speech):
     """Digital silence: the same codes again and again."""
-    codec, codes = speech
-    coder, start = coder_of(codec), codes[:, :1]
+    coder, codes = speech.coder, speech.codes
+    start = codes[:, :1]
     again = np.repeat(start, 3000, 1)
     data = coder.encode(again, 0)
     assert len(data) < 20 and np.array_equal(coder.decode([data], [3000], LEVELS, 0)[0], again)
@@ -99,24 +87,24 @@ def test_frames_that_repeat_cost_almost_nothing(speech):
 
 def test_the_coder_has_the_probabilities_of_the_prior(speech):
     """Training and coding see the same: a code's bits differ by no more than rounding of frequencies."""
-    codec, codes = speech
+    codes, network = speech.codes, speech.network
     with torch.no_grad():
-        ideal = codec.prior(torch.from_numpy(codes)[None], codec.quantizer.codebooks)[0].numpy()
+        ideal = network.prior(torch.from_numpy(codes)[None], network.quantizer.codebooks)[0].numpy()
     likely = ideal < 12  # the least frequency makes what is less likely cheaper
-    assert np.abs(coder_of(codec).bits(codes) - ideal)[likely].max() < 0.05 and likely.mean() > 0.5
+    assert np.abs(speech.coder.bits(codes) - ideal)[likely].max() < 0.05 and likely.mean() > 0.5
 
 
 def test_codes_frame_by_frame_are_priced_as_all_at_once(speech):
-    codec, codes = speech
-    coder = coder_of(codec)
+    coder, codes = speech.coder, speech.codes
     whole = coder.bits(codes)
     for frame in range(1, 20):
         assert np.array_equal(coder.bits(codes[:, : frame + 1])[:, frame], whole[:, frame])
 
 
-def test_the_largest_weights_and_inputs_are_multiplied_without_overflow():
+def test_the_largest_weights_and_inputs_are_multiplied_without_overflow(tmp_path):
     """The second layer's products of 8 bits, at their limits, against whole numbers; then powers by their definition."""
-    describe, tell = ExactLinear(2, 128), ExactLinear(128, 64)
+    network = TokenCodec(token_config(latent_dim=1, quantizer=quantizer_config(num_codebooks=1, codebook_size=64)))
+    describe, tell = network.prior.describe[0], network.prior.tell[0]
     signs = torch.where(torch.rand(64, 128, generator=torch.Generator().manual_seed(0)) < 0.5, -1.0, 1.0)
     signs[0], signs[1] = 1, -1
     with torch.no_grad():
@@ -129,10 +117,11 @@ def test_the_largest_weights_and_inputs_are_multiplied_without_overflow():
     assert abs(told).max() > 127 * 127 * 127
     exponents = np.maximum(told / 2**tell.bias_bits - np.floor(told.max() / 2**tell.bias_bits) + 16, 0)
     whole = np.floor(exponents)
-    found = entropy._Layers(describe, tell).frequencies(np.zeros((3, 2), np.float32))
+    _, folder = runtime(network, tmp_path)
+    found = TokenEngine(folder).coder._prior(0).frequencies(np.zeros((3, 2), np.float32))
     assert np.array_equal(found, np.tile(np.rint(2.0**whole * (1 + exponents - whole)), (3, 1)))
     assert 2**16 <= found.max() < 2**17 and found.min() == 1
 
 
 def test_nothing_to_price_costs_nothing(speech):
-    assert coder_of(speech[0]).bits(np.zeros((LEVELS, 0), np.int64)).shape == (LEVELS, 0)
+    assert speech.coder.bits(np.zeros((LEVELS, 0), np.int64)).shape == (LEVELS, 0)

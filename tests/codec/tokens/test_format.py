@@ -4,10 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
 
-from codec.tokens.entropy import TokenCoder
-from codec.tokens.model import TokenCodec
 from tests.codec.tokens.conftest import LEVELS, SIZE
 
 WORD, TOTAL = 2**32, 2**24
@@ -85,14 +82,13 @@ def decode(tensors, payload, frames, mean):
 
 
 @pytest.mark.parametrize("mean", [0, 2])
-def test_the_documented_decoder_reads_what_the_software_writes(speech, tmp_path, mean):
-    speech[0].save(tmp_path)
-    codec, codes = TokenCodec.load(tmp_path), speech[1][:, :100].copy()
+def test_the_documented_decoder_reads_what_the_software_writes(speech, mean):
+    codes = speech.codes[:, :100].copy()
     codes[:, 40:44] = codes[:, 39:40]
     if mean:
         depth = np.random.default_rng(0).integers(0, LEVELS + 1, codes.shape[1])
         codes[np.arange(LEVELS)[:, None] >= depth] = -1
-    payload = TokenCoder(codec.prior, codec.quantizer.codebooks).encode(codes, mean)
-    tensors = load_file(tmp_path / "model.safetensors")
+    payload = speech.coder.encode(codes, mean)
+    tensors = speech.folder.weights
     assert tensors["quantizer.codebooks"].shape[:2] == (LEVELS, SIZE)
     assert np.array_equal(decode(tensors, payload, codes.shape[1], mean), codes)

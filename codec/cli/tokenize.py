@@ -1,0 +1,20 @@
+"""`telucodec tokenize`."""
+
+import argparse
+
+from telucodec import dataset, load
+from telucodec.errors import CodecError
+
+
+def run(options: argparse.Namespace) -> None:
+    if options.shard_size < 1:
+        raise CodecError(f"--shard-size must be at least 1, got {options.shard_size}")
+    summary = dataset.write(load(options.model), options.folder, options.output, options.codebooks, options.shard_size)
+    rejected = summary.pop("rejected")
+    for name, value in summary.items():
+        print(f"{name:24} {value}")
+    if rejected:
+        reasons = "; ".join(one["reason"] for one in rejected[:3])
+        raise CodecError(
+            f"{len(rejected)} recordings are not in the dataset, {options.output}/dataset.json names all: {reasons}"
+        )

@@ -1,0 +1,31 @@
+"""The packets of a `.tlc` file, with the number of samples they hold."""
+
+from telucodec.errors import ContainerError
+from telucodec.files import container
+from telucodec.files.container import Header
+
+SIDE_BY_SIDE = 24  # packets of a file that are coded at once: more is hardly faster and takes more memory
+MOST_LOST_FRAMES = 1 << 18  # more than an hour: what a lenient decoder replaces in one file
+
+Packet = tuple[int, bytes | None, int]  # number, payload (None: lost), frames
+
+
+def packets_of(header: Header, hop: int, data: bytes, place: int, lenient: bool) -> tuple[int, list[Packet]]:
+    """The number of samples of a file, and its packets, which begin at `place`.
+
+    Raises:
+        ContainerError: the file is damaged; with `lenient`, so much of it that little is left.
+    """
+    size, frames = header.packet_frames, header.frames(hop)
+    read = list(container.read_packets(data, place, header.packets(hop), lenient, MOST_LOST_FRAMES // size))
+    if frames is not None and header.samples is not None:
+        return header.samples, [(number, payload, min(size, frames - number * size)) for number, payload in read]
+    end = read[-1][1] if read and read[-1][0] == -1 else None
+    if end is None and not lenient:
+        raise ContainerError("the stream has no end mark; lenient decodes what there is")
+    packets = [(number, payload, size) for number, payload in read if number >= 0]
+    most = max(len(packets) * size - 1, 0) * hop
+    samples = most if end is None else container.read_end(end)
+    if samples > most:
+        raise ContainerError(f"the end mark of the stream names {samples} samples, but its packets hold at most {most}")
+    return samples, packets

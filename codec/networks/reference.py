@@ -1,0 +1,47 @@
+"""The context model in PyTorch, as it was trained: slower than the runtime, which is tested against it."""
+
+import numpy as np
+import torch
+
+from telucodec.networks.exact import activation
+from telucodec.networks.waveform import entropy
+from telucodec.networks.waveform.model import WaveformCodec
+from telucodec.waveform.quantization import Prices, Settings
+
+
+class TorchEngine:
+    """`telucodec.waveform.engine.Engine` in PyTorch."""
+
+    def __init__(self, codec: WaveformCodec):
+        self.sample_rate, self.hop = codec.config.sample_rate, codec.config.hop
+        self.pass_sizes = codec.context.pass_sizes
+        self.frequencies = codec.frequencies.float().numpy()
+        self.centroids = codec.centroids.numpy()
+        self.prices = Prices(self.frequencies.astype(np.float64))
+        self.context = codec.context
+
+    def walk(self, settings: Settings, packets: int = 1) -> "TorchWalk":
+        """Start this many packets with the same settings."""
+        return TorchWalk(self, activation(torch.tensor([settings.conditions] * packets).float()))
+
+
+class TorchWalk:
+    """`telucodec.waveform.engine.Walk` in PyTorch."""
+
+    def __init__(self, engine: TorchEngine, conditions: torch.Tensor):
+        self._context, self._conditions = engine.context, conditions
+        self._state = self._context.start(len(conditions))
+        self._nothing = conditions.new_zeros(len(conditions), 0, engine.hop)
+
+    @torch.no_grad()
+    def kinds(self, number: int, values: np.ndarray) -> np.ndarray:
+        """The kinds of distribution [batch, bins of the pass] of pass `number`, given the integers [batch, bins] so far."""
+        if number == 0:
+            self._trunk, self._state = self._context.trunk(self._state, self._conditions, self._nothing)
+        features = self._context.features(torch.from_numpy(values))
+        return entropy.kinds(self._context.head(number, self._trunk, features)).numpy()
+
+    @torch.no_grad()
+    def push(self, values: np.ndarray) -> None:
+        """Complete the frame with its integers [batch, bins]."""
+        self._state = self._context.push(self._state, self._context.features(torch.from_numpy(values)))

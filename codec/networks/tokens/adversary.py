@@ -1,0 +1,126 @@
+"""A discriminator of spectra, and its part in training: the optional second phase."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils.parametrizations import weight_norm
+
+from telucodec.networks import distributed
+from telucodec.networks.precision import full_float32
+from telucodec.networks.tokens.stft import stft
+
+WINDOWS = 256, 512, 1024  # samples; hops are a quarter of that
+CHANNELS = 16
+SLOPE = 0.2  # of the leaky ReLU
+RATE, BETAS = 3e-4, (0.5, 0.9)  # of AdamW
+LARGEST_GRADIENT = 10.0  # norm
+FEATURES_WEIGHT = 2.0  # of feature matching, against 1 for the verdict
+
+
+class SpectrumDiscriminator(nn.Module):
+    """Judges complex spectra at one resolution, at every time and frequency separately.
+
+    Source: the multi-scale STFT discriminator of EnCodec (Défossez et al., arXiv 2210.13438), but smaller.
+    """
+
+    shape: Tensor  # [window], the window function
+
+    def __init__(self, window: int):
+        super().__init__()
+        self.window = window
+        self.register_buffer("shape", torch.hann_window(window), persistent=False)
+        sizes = [(2, (3, 9), (1, 1), 1), *((CHANNELS, (3, 9), (1, 2), dilation) for dilation in (1, 2, 4))]
+        self.layers = nn.ModuleList(
+            weight_norm(nn.Conv2d(inputs, CHANNELS, kernel, stride, (dilation, kernel[1] // 2), (dilation, 1)))
+            for inputs, kernel, stride, dilation in sizes
+        )
+        self.verdict = weight_norm(nn.Conv2d(CHANNELS, 1, (3, 3), padding=(1, 1)))
+
+    def forward(self, audio: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Judge audio [batch, samples].
+
+        Returns:
+            Verdicts [batch, 1, frames, places], high for speech, and the outputs of all layers but the last.
+        """
+        spectrum = stft(audio, self.window, self.window // 4, self.shape, norm="ortho")
+        x = torch.view_as_real(spectrum).permute(0, 3, 2, 1)
+        features = []
+        for layer in self.layers:
+            x = functional.leaky_relu(layer(x), SLOPE)
+            features.append(x)
+        return self.verdict(x), features
+
+
+class Adversary:
+    """The discriminators and their optimiser. On each batch they first learn, and then judge."""
+
+    def __init__(self, device: torch.device):
+        self.discriminators = nn.ModuleList(SpectrumDiscriminator(window) for window in WINDOWS).to(device)
+        fused = device.type == "cuda"
+        self.optimizer = torch.optim.AdamW(self.discriminators.parameters(), RATE, BETAS, fused=fused)
+
+    def learn(self, audio: Tensor, output: Tensor) -> Tensor:
+        """Take one step towards telling speech [batch, samples] from the codec's output.
+
+        Returns:
+            The hinge loss before the step (scalar).
+        """
+        with full_float32(audio.device):
+            loss = torch.zeros((), device=audio.device)
+            for discriminator in self.discriminators:
+                speech, _ = discriminator(_normalize(audio, audio))
+                coded, _ = discriminator(_normalize(output.detach(), audio))
+                loss = loss + (functional.relu(1 - speech).mean() + functional.relu(1 + coded).mean()) / len(WINDOWS)
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+        for weight in self.discriminators.parameters():
+            assert weight.grad is not None  # all weights take part in the loss
+            weight.grad = distributed.mean(weight.grad)
+        nn.utils.clip_grad_norm_(self.discriminators.parameters(), LARGEST_GRADIENT)
+        self.optimizer.step()
+        return loss.detach()
+
+    def judge(self, audio: Tensor, output: Tensor) -> Tensor:
+        """The adversarial loss of the output [batch, samples], including feature matching (scalar)."""
+        self.discriminators.requires_grad_(False)
+        with full_float32(audio.device):
+            loss = torch.zeros((), device=audio.device)
+            for discriminator in self.discriminators:
+                with torch.no_grad():
+                    _, targets = discriminator(_normalize(audio, audio))
+                verdict, features = discriminator(_normalize(output, audio))
+                distances = [
+                    functional.l1_loss(feature, target) / distributed.mean(target.abs().mean())
+                    for feature, target in zip(features, targets, strict=True)
+                ]
+                loss = loss - verdict.mean() + FEATURES_WEIGHT * torch.stack(distances).mean()
+        self.discriminators.requires_grad_(True)
+        return loss / len(WINDOWS)
+
+    def state(self) -> dict[str, Any]:
+        """The state for a checkpoint."""
+        return {"discriminators": self.discriminators.state_dict(), "optimizer": self.optimizer.state_dict()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Load the output of `state`."""
+        self.discriminators.load_state_dict(state["discriminators"])
+        self.optimizer.load_state_dict(state["optimizer"])
+
+
+def balanced(loss: Tensor, other: Tensor, weight: float, output: Tensor) -> Tensor:
+    """`loss` plus `other`, scaled so that its gradient at the output is `weight` times that of `loss`.
+
+    Neither the scale of a loss nor a winning discriminator can then drown what the codec is trained for. Source: the
+    balancer of EnCodec (arXiv 2210.13438), for two losses and without memory.
+    """
+    gradients = (torch.autograd.grad(part, output, retain_graph=True)[0] for part in (loss, other))
+    norm, other_norm = (distributed.mean(gradient.square().sum()).sqrt() for gradient in gradients)
+    return loss + weight * norm / (other_norm + 1e-12) * other
+
+
+def _normalize(signal: Tensor, audio: Tensor) -> Tensor:
+    """The signal with the gain that brings the speech `audio` to RMS 1, so that quiet speech counts like any other."""
+    level = audio.float().square().mean(1, keepdim=True).sqrt()
+    return signal.float() / (level + 1e-3)

@@ -1,0 +1,303 @@
+"""Residual vector quantisation: k-means start, exponential moving averages, replacement of dead codewords."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from telucodec.networks import distributed
+from telucodec.networks.precision import full_float32
+
+QUIET = 1e-3  # of the mean energy: a frame below that counts as no quieter
+SPLIT = 0.1  # how far, from a codeword towards a residual, a second codeword for the cell is placed
+
+
+@dataclass(frozen=True)
+class QuantizerConfig:
+    """Settings of a residual vector quantiser; params.yaml documents each one."""
+
+    num_codebooks: int
+    codebook_size: int
+    init: Literal["kmeans", "normal"]
+    init_scale: float
+    ema_decay: float
+    ema_target: Literal["residual", "quantized"]
+    commitment: Literal["encoder", "codebook"]
+    loss_clamp: float | None
+    detach_residual: bool
+    dead_code_share: float
+    dead_code_floor: float
+    dropout: float
+    shared: float
+    beam: int
+
+
+class Quantized(NamedTuple):
+    """The output of `ResidualVQ.forward`."""
+
+    latents: Tensor  # [batch, frames, latent_dim], with a straight-through gradient
+    codes: Tensor  # [batch, codebooks, frames], int64; also filled in for codebooks that an item does not use
+    loss: Tensor  # scalar
+
+
+class ResidualVQ(nn.Module):
+    """Residual vector quantiser for latents [batch, frames, latent_dim].
+
+    Each codebook codes the residual of the codebooks before it. Distances and moving averages are always float32, even
+    under autocast. Codewords follow the moving average of the residuals assigned to them (van den Oord et al., arXiv
+    1711.00937).
+
+    A codeword is dead when it receives less than `dead_code_share` of its fair share of residuals. It then splits the
+    cell of another codeword (Linde, Buzo and Gray, "An algorithm for vector quantizer design", IEEE Trans.
+    Communications 28, 1980): it moves next to the codeword of a random residual of the batch and starts with a fair
+    share of usage. At the residual itself it would soon be dead again, because in many dimensions other residuals lie
+    no nearer to that residual than to their own codeword. Residuals shorter than `dead_code_floor` of the mean split no
+    cell: they stem from pauses, which are many and nearly equal, so that further codewords for them would be wasted.
+
+    The straight-through gradient is taken once, around all codebooks. In data-parallel training, all ranks must call
+    `forward` together, because the averages are those of the whole batch.
+    """
+
+    codebooks: Tensor  # [num_codebooks, codebook_size, latent_dim]
+    usage: Tensor  # [num_codebooks, codebook_size], moving share of the residuals assigned to each codeword
+    sums: Tensor  # [num_codebooks, codebook_size, latent_dim], moving sum of these residuals
+
+    def __init__(self, config: QuantizerConfig, latent_dim: int):
+        super().__init__()
+        self.config = config
+        shape = config.num_codebooks, config.codebook_size, latent_dim
+        self.register_buffer("codebooks", torch.randn(shape) * config.init_scale)
+        self.register_buffer("usage", torch.empty(shape[:2]))
+        self.register_buffer("sums", torch.empty(shape))
+        self.restart()
+
+    @property
+    def bits_per_frame(self) -> float:
+        """Bits of a frame's codes with all codebooks, at a fixed rate."""
+        return self.config.num_codebooks * math.log2(self.config.codebook_size)
+
+    @torch.no_grad()
+    def fit(self, latents: Tensor, iterations: int = 6) -> None:
+        """Initialise the codebooks by k-means, each on the residual of those before it.
+
+        Args:
+            latents: [count, latent_dim], several times as many as codewords.
+            iterations: of k-means.
+
+        Raises:
+            ValueError: fewer latents than codewords.
+        """
+        residual = latents.float()
+        for number in range(self.config.num_codebooks):
+            codebook = kmeans(residual, self.config.codebook_size, iterations)
+            self.codebooks[number] = codebook
+            codes = nearest(residual, codebook)
+            counts = torch.bincount(codes, minlength=self.config.codebook_size).float()
+            self.usage[number] = counts / len(codes)
+            self.sums[number] = codebook * self.usage[number, :, None]
+            residual = residual - codebook[codes]
+
+    @torch.no_grad()
+    def restart(self) -> None:
+        """Restart the moving averages, with a fair share of usage for every codeword."""
+        self.usage.fill_(1 / self.config.codebook_size)
+        self.sums.copy_(self.codebooks / self.config.codebook_size)
+
+    def forward(self, latents: Tensor, num_codebooks: Tensor | None = None, shared: Tensor | None = None) -> Quantized:
+        """Quantise greedily; in training mode, also move the codebooks.
+
+        Args:
+            latents: [batch, frames, latent_dim].
+            num_codebooks: [batch], how many codebooks each item uses; None: all.
+            shared: [batch] bool, items for which that number is only the mean over frames, distributed by `depths`;
+                None: no item.
+        """
+        with full_float32(latents.device):
+            return self._quantize(latents.float(), num_codebooks, shared)
+
+    def _quantize(self, latents: Tensor, num_codebooks: Tensor | None, shared: Tensor | None) -> Quantized:
+        batch, frames, latent_dim = latents.shape
+        flat = latents.reshape(-1, latent_dim)
+        residuals, indices, codewords = [flat], [], []
+        for codebook in self.codebooks:
+            last = residuals[-1]
+            index = nearest(last.detach(), codebook)
+            codeword = codebook[index]
+            # Without the detach, no codebook after the first has a commitment gradient (facebookresearch/encodec#25).
+            step = codeword if self.config.detach_residual else last + (codeword - last).detach()
+            residuals.append(last - step)
+            indices.append(index)
+            codewords.append(codeword)
+        codes = torch.stack(indices).unflatten(1, (batch, frames))
+        if num_codebooks is None:
+            num_codebooks = torch.full((batch,), self.config.num_codebooks, device=latents.device)
+        used = num_codebooks.repeat_interleave(frames)
+        if shared is not None:
+            errors = torch.stack([residual.detach().square().sum(1) for residual in residuals])
+            per_frame = depths(errors.unflatten(1, (batch, frames)).movedim(0, 2), num_codebooks).flatten()
+            used = torch.where(shared.repeat_interleave(frames), per_frame, used)
+        total, loss = torch.zeros_like(flat), flat.new_zeros(())
+        for number, (residual, codeword) in enumerate(zip(residuals[:-1], codewords, strict=True)):
+            active = (number < used).unsqueeze(1).float()
+            loss = loss + self._loss(residual, codeword, active)
+            total = total + codeword * active
+            if self.training:
+                self._move(number, residual.detach(), indices[number], active)
+        loss = loss / self.config.num_codebooks
+        if self.config.loss_clamp is not None:
+            loss = distributed.clamp_mean(loss, self.config.loss_clamp)
+        straight_through = flat + (total - flat).detach()
+        return Quantized(straight_through.view_as(latents), codes.transpose(0, 1), loss)
+
+    def _loss(self, residual: Tensor, codeword: Tensor, active: Tensor) -> Tensor:
+        if self.config.commitment == "codebook":
+            residual = residual.detach()
+        error = (residual - codeword).square() * active
+        # The number of vectors differs between ranks. Dividing by its mean makes the ranks' mean loss that of the batch.
+        vectors = distributed.mean(active.sum()) if self.training else active.sum()
+        return error.sum() / (vectors * residual.shape[1]).clamp(min=1)
+
+    @torch.no_grad()
+    def _move(self, number: int, residual: Tensor, index: Tensor, active: Tensor) -> None:
+        """Move codebook `number` towards residuals [count, latent_dim], given their codewords `index` [count].
+
+        `active` [count, 1] is 1 where the codebook is in use, else 0.
+        """
+        codeword = self.codebooks[number][index]
+        target = residual if self.config.ema_target == "residual" else codeword
+        counts = torch.zeros_like(self.usage[number]).index_add_(0, index, active[:, 0])
+        sums = torch.zeros_like(self.sums[number]).index_add_(0, index, target * active)
+        both = distributed.total(torch.cat([counts.unsqueeze(1), sums], dim=1))
+        counts, sums = both[:, 0], both[:, 1:]
+        total = counts.sum()
+        # No item of this batch uses the codebook. A GPU is not asked, because the CPU would have to wait for it: there all
+        # averages of the codebook fade alike, which moves no codeword.
+        if not total.is_cuda and total == 0:
+            return
+        total = total.clamp(min=1)
+        keep, learn = self.config.ema_decay, 1 - self.config.ema_decay
+        usage = self.usage[number].mul_(keep).add_(counts / total, alpha=learn)
+        moved = self.sums[number].mul_(keep).add_(sums / total, alpha=learn)
+        fair = 1 / self.config.codebook_size
+        # Drawn even if no codeword is dead, so that the random stream does not depend on the data.
+        drawn = torch.randint(len(residual) * distributed.ranks(), (self.config.codebook_size,), device="cpu")
+        length = residual.norm(dim=1, keepdim=True)
+        beside = torch.cat([torch.lerp(codeword, residual, SPLIT), length], dim=1)
+        beside = distributed.rows(beside, drawn.to(residual.device))
+        loud = beside[:, -1] >= self.config.dead_code_floor * distributed.mean(length.mean())
+        dead = (usage < self.config.dead_code_share * fair) & loud
+        # Selected with `where`: to index with a mask, the CPU would have to wait for a GPU.
+        usage.masked_fill_(dead, fair)
+        moved.copy_(torch.where(dead.unsqueeze(1), beside[:, :-1] * fair, moved))
+        alive = (usage > 0).unsqueeze(1)
+        self.codebooks[number] = torch.where(alive, moved / usage.unsqueeze(1), self.codebooks[number])
+
+    @torch.no_grad()
+    def encode(self, latents: Tensor, num_codebooks: int | None = None) -> Tensor:
+        """Latents [batch, frames, latent_dim] to codes [batch, codebooks, frames] by beam search; None: all codebooks.
+
+        For each frame, the `beam` best partial sums are kept from codebook to codebook; a beam of 1 is the greedy search.
+        The codes of `n` codebooks are in general not the first `n` of the codes of more codebooks.
+        Source: beam search over the stages, arXiv 2509.19186.
+        """
+        with full_float32(latents.device):
+            return self._search(latents.float(), self.config.num_codebooks if num_codebooks is None else num_codebooks)
+
+    def _search(self, latents: Tensor, num_codebooks: int) -> Tensor:
+        batch, frames, latent_dim = latents.shape
+        residuals = latents.reshape(-1, 1, latent_dim)
+        codes = torch.zeros(len(residuals), 1, 0, dtype=torch.int64, device=latents.device)
+        for number in range(num_codebooks):
+            codebook = self.codebooks[number]
+            beam = residuals.shape[1]
+            error = residuals.square().sum(2, keepdim=True) + _relative_distance(residuals, codebook)
+            keep = 1 if number == num_codebooks - 1 else min(self.config.beam, beam * self.config.codebook_size)
+            best = error.flatten(1).topk(keep, dim=1, largest=False).indices
+            parent, index = best // self.config.codebook_size, best % self.config.codebook_size
+            residuals = residuals.gather(1, parent.unsqueeze(2).expand(-1, -1, latent_dim)) - codebook[index]
+            history = codes.gather(1, parent.unsqueeze(2).expand(-1, -1, number))
+            codes = torch.cat([history, index.unsqueeze(2)], dim=2)
+        return codes[:, 0].view(batch, frames, num_codebooks).transpose(1, 2)
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Codes [batch, codebooks, frames] to latents [batch, frames, latent_dim]; -1 stands for no codeword."""
+        return self.decode_prefixes(codes)[-1]
+
+    def decode_prefixes(self, codes: Tensor) -> Tensor:
+        """Latents [codebooks, batch, frames, latent_dim] from the first 1, 2, ... codebooks of `codes`, as in `decode`."""
+        present = (codes >= 0).unsqueeze(3)
+        codewords = [
+            self.codebooks[number][codes[:, number].clamp(min=0)] * present[:, number]
+            for number in range(codes.shape[1])
+        ]
+        return torch.stack(codewords).cumsum(0)
+
+    def errors(self, latents: Tensor, codes: Tensor) -> Tensor:
+        """Squared errors [batch, frames, codebooks + 1] of latents with the first 0, 1, ... codebooks of their codes."""
+        prefixes = torch.cat([torch.zeros_like(latents)[None], self.decode_prefixes(codes)])
+        return (prefixes - latents).square().sum(3).movedim(0, 2)
+
+
+def depths(errors: Tensor, mean: Tensor) -> Tensor:
+    """The number of codebooks of each frame [batch, frames], given their mean: most where errors are most audible.
+
+    A frame gets another codebook where that lowers the weighted error most. The weight is one over the square root of
+    the frame's energy, a compromise between waveform and loudness. A codebook that helps little by itself counts
+    together with those after it, by the convex hull of errors over codebooks (Shoham and Gersho, "Efficient bit
+    allocation for an arbitrary set of quantizers", IEEE TASSP 36, 1988).
+
+    Args:
+        errors: [batch, frames, num_codebooks + 1], squared error with 0, 1, ... codebooks; with 0, this is the energy.
+        mean: [batch], over the frames of an item; met as closely as whole frames allow.
+    """
+    energy = errors[..., :1]
+    weighted = errors / (energy + QUIET * energy.mean(1, keepdim=True) + 1e-12).sqrt()
+    number = torch.arange(errors.shape[2], device=errors.device, dtype=errors.dtype)
+    apart = number - number[:, None]
+    slopes = (weighted[..., :, None] - weighted[..., None, :]) / apart  # [..., from, to]
+    slopes = slopes.masked_fill(apart <= 0, -torch.inf)
+    furthest = slopes.flip(3).cummax(3).values.flip(3)  # the best slope from a number to this one or a larger one
+    gains = furthest.cummin(2).values.diagonal(1, 2, 3)  # of each codebook, never more than of those before it
+    count = (mean * errors.shape[1]).round().long().clamp(0, gains[0].numel())
+    least = gains.flatten(1).sort(1, descending=True).values.gather(1, (count[:, None] - 1).clamp(min=0))
+    return ((gains >= least[..., None]) & (gains > 0) & (count[:, None, None] > 0)).sum(2)
+
+
+def _relative_distance(points: Tensor, codebook: Tensor) -> Tensor:
+    """Squared distances [..., codewords] of points [..., latent_dim], minus the squared norms of the points."""
+    return codebook.square().sum(1) - 2 * points @ codebook.t()
+
+
+def nearest(points: Tensor, codebook: Tensor) -> Tensor:
+    """The index [count] of the codeword nearest to each of the points [count, latent_dim]."""
+    # In portions: on a CPU they fit into the cache, on a GPU each is large enough to fill it.
+    portions = points.split(2**16 if points.is_cuda else 2048)
+    return torch.cat([_relative_distance(portion, codebook).argmin(1) for portion in portions])
+
+
+def kmeans(points: Tensor, size: int, iterations: int) -> Tensor:
+    """Lloyd's algorithm, started at random points. An empty cluster restarts at a random point.
+
+    Args:
+        points: [count, latent_dim].
+        size: number of clusters.
+        iterations: of the algorithm.
+
+    Returns:
+        Centres [size, latent_dim].
+
+    Raises:
+        ValueError: fewer points than clusters.
+    """
+    if len(points) < size:
+        raise ValueError(f"k-means for {size} codewords needs at least as many latents, got {len(points)}")
+    centres = points[torch.randperm(len(points), device="cpu")[:size].to(points.device)]
+    for _ in range(iterations):
+        assigned = nearest(points, centres)
+        counts = torch.bincount(assigned, minlength=size).unsqueeze(1)
+        means = torch.zeros_like(centres).index_add_(0, assigned, points) / counts.clamp(min=1)
+        drawn = points[torch.randint(len(points), (size,), device="cpu").to(points.device)]
+        centres = torch.where(counts > 0, means, drawn)
+    return centres

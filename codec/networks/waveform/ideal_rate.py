@@ -1,0 +1,74 @@
+"""Estimates from the network of a waveform codec alone, without coding a file: rates of an ideal coder, and centroids."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from telucodec.networks.waveform import entropy
+from telucodec.networks.waveform.model import Settings, WaveformCodec
+from telucodec.waveform.grids import CENTROID_BITS, CENTROID_MAGNITUDES, LAST_STEP, STEPS_PER_OCTAVE, WIDES
+
+SPREAD = STEPS_PER_OCTAVE // 8  # how many steps around the first guess to measure rates, which are then interpolated
+CENTROID_STEPS = (-1.0, -3.0, -5.0)  # log2 of the step over a crop's RMS, for measuring centroids
+LEAST_COUNT = 100  # values from which a centroid is estimated; with fewer it stays zero
+
+
+@torch.no_grad()
+def ideal_rate(codec: WaveformCodec, audio: Tensor, snr: float) -> float:
+    """Mean kbit/s at which an ideal coder reaches `snr` dB on audio [samples], coded as one packet."""
+    coefficients = codec.mdct(audio[None])
+    near = step_for(coefficients, snr)
+    (low, low_bits), (high, high_bits) = (_code(codec, coefficients, near + offset) for offset in (-SPREAD, SPREAD))
+    bits = low_bits + (snr - low) / (high - low) * (high_bits - low_bits)
+    return bits / len(audio) * codec.config.sample_rate / 1000
+
+
+def step_for(coefficients: Tensor, snr: float) -> int:
+    """The step at which plain rounding with a dead zone comes closest to `snr` dB."""
+    low, high = 0, LAST_STEP
+    while high - low > 1:
+        step = (low + high) // 2
+        size = 2.0 ** (-step / STEPS_PER_OCTAVE)
+        magnitude = coefficients.abs() / size
+        rounded = torch.floor(magnitude + 0.25)
+        if _decibels(coefficients, (magnitude - rounded) * size) < snr:
+            low = step
+        else:
+            high = step
+    return high
+
+
+def _code(codec: WaveformCodec, coefficients: Tensor, step: int) -> tuple[float, float]:
+    """SNR in dB and bits of coefficients [1, frames, bins] at a step."""
+    settings = Settings.of(min(max(step, 0), LAST_STEP))
+    integers, parameters = codec.choose(coefficients, settings)
+    decoded = codec.expand(codec.reconstruct(integers, entropy.kinds(parameters)), settings)
+    return _decibels(coefficients, coefficients - decoded), float(entropy.bits(integers, parameters).sum())
+
+
+def _decibels(signal: Tensor, error: Tensor) -> float:
+    return 10 * math.log10(float(signal.double().square().sum()) / max(float(error.double().square().sum()), 1e-20))
+
+
+@torch.no_grad()
+def measure_centroids(codec: WaveformCodec, audio: Tensor) -> None:
+    """Set the mean offset of coded values from their integers, by scale and magnitude, from audio [batch, samples]."""
+    coefficients = codec.mdct(audio)
+    level = torch.log2(coefficients.square().mean((1, 2)).clamp(min=1e-10)) / 2
+    sums = torch.zeros(codec.centroids.numel(), dtype=torch.float64)
+    counts = torch.zeros_like(sums)
+    for octaves in CENTROID_STEPS:
+        step = (-STEPS_PER_OCTAVE * (level + octaves)).round().clamp(0, LAST_STEP).long()
+        settings = Settings(step, torch.zeros_like(step))
+        integers, parameters = codec.choose(coefficients, settings)
+        values = codec.compress(coefficients, settings)
+        scale = entropy.kinds(parameters) // WIDES
+        magnitude = integers.abs().long().clamp(max=CENTROID_MAGNITUDES)
+        coded = magnitude > 0
+        place = (scale * CENTROID_MAGNITUDES + magnitude - 1)[coded].cpu()
+        offset = ((values - integers) * integers.sign())[coded].double().cpu()
+        sums.index_add_(0, place, offset)
+        counts.index_add_(0, place, torch.ones_like(offset))
+    mean = torch.where(counts >= LEAST_COUNT, sums / counts.clamp(min=1), 0.0)
+    codec.centroids.copy_((mean * 2**CENTROID_BITS).round().view_as(codec.centroids))

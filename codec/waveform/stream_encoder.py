@@ -1,0 +1,95 @@
+"""Audio that arrives in pieces to packets that can be sent at once, with the waveform codec."""
+
+import numpy as np
+
+from telucodec.audio.samples import checked, floats
+from telucodec.errors import CodecError
+from telucodec.files import container
+from telucodec.files.container import Header
+from telucodec.mdct import ExactMDCT
+from telucodec.waveform.packets import WaveformPackets
+
+
+class StreamEncoder:
+    """Pushed samples come out as bytes of a `.tlc` stream; what `finish` returns ends it.
+
+    A packet leaves as soon as its last frame's window is complete: with one frame a packet the algorithmic latency is two
+    hops, 30 ms. All pushed together give the same bytes, however they were cut.
+    """
+
+    def __init__(self, coder: WaveformPackets, header: Header, batch: int = 1):
+        self.coder, self.header = coder, header
+        self._batch = batch  # independent packets to code side by side; more is faster and later
+        self._transform = ExactMDCT(coder.hop)
+        self._before = self._transform.silence()
+        self._waiting = np.zeros(0)  # samples that do not fill a hop yet
+        self._frames = np.zeros((0, coder.hop))
+        self._walk = coder.start()
+        self._number, self._samples = 0, 0
+        self._begun = False
+        self._error_overlap = self._transform.silence()
+        self._error_samples = -coder.hop  # the first hop lies before the recording
+        self.error = 0.0  # squared error of the samples that a decoder could give so far
+
+    def push(self, samples: np.ndarray) -> bytes:
+        """Samples [count], float in [-1, 1] or int16, at the codec's rate to the bytes that they complete.
+
+        Raises:
+            CodecError: samples of another kind, not finite or far beyond full scale; the encoder is as before.
+        """
+        samples = floats(checked(samples))
+        self._samples += len(samples)
+        self._waiting = np.concatenate([self._waiting, samples])
+        whole = len(self._waiting) // self.coder.hop * self.coder.hop
+        if whole:
+            frames, self._before = self._transform.analyse(self._before, self._waiting[:whole])
+            self._frames, self._waiting = np.concatenate([self._frames, frames]), self._waiting[whole:].copy()
+        size = self.header.packet_frames
+        ready = len(self._frames) // (size * self._batch) * (size * self._batch)
+        return self._start() + self._code(ready)
+
+    def finish(self) -> bytes:
+        """The remaining bytes, with the end mark if the header does not give the length."""
+        samples = self._samples
+        tail = -samples % self.coder.hop + self.coder.hop
+        if self.header.samples is None:  # only whole packets then
+            tail += -(samples + tail) // self.coder.hop % self.header.packet_frames * self.coder.hop
+        elif samples != self.header.samples:
+            raise CodecError(f"{samples} samples were pushed, but the header says {self.header.samples}")
+        out = self.push(np.zeros(tail)) + self._code(len(self._frames))
+        return out if self.header.samples is not None else out + container.write_end(samples)
+
+    def _start(self) -> bytes:
+        begun, self._begun = self._begun, True
+        return b"" if begun else container.write_header(self.header)
+
+    def _code(self, count: int) -> bytes:
+        """Packets of the first `count` frames that wait."""
+        size = self.header.packet_frames
+        chosen, self._frames = self._frames[:count], self._frames[count:]
+        packets = [chosen[start : start + size] for start in range(0, count, size)]
+        if not packets:
+            return b""
+        if self.header.key_packets > 1:
+            return b"".join(self._next(packet) for packet in packets)
+        payloads, errors = self.coder.encode(packets)
+        for error in errors:
+            self._account(error)
+        first, self._number = self._number, self._number + len(payloads)
+        return b"".join(container.write_packet(number, payload) for number, payload in enumerate(payloads, first))
+
+    def _account(self, frames: np.ndarray) -> None:
+        """Add up what frames [frames, hop] of errors are in samples; those beyond the recording's end are cut."""
+        audio, self._error_overlap = self._transform.synthesise(self._error_overlap, frames)
+        start, self._error_samples = self._error_samples, self._error_samples + len(audio)
+        end = len(audio) if self.header.samples is None else max(self.header.samples - start, 0)
+        self.error += float(np.square(audio[max(-start, 0) : end]).sum())
+
+    def _next(self, packet: np.ndarray) -> bytes:
+        """A packet that continues the one before."""
+        if self._number % self.header.key_packets == 0:
+            self._walk = self.coder.start()
+        (payload,), (error,) = self.coder.encode([packet], self._walk)
+        self._account(error)
+        self._number += 1
+        return container.write_packet(self._number - 1, payload)

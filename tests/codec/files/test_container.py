@@ -1,0 +1,167 @@
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from telucodec.files.container import (
+    MAX_SAMPLES,
+    ContainerError,
+    Header,
+    Mode,
+    read_end,
+    read_header,
+    read_packets,
+    write_end,
+    write_header,
+    write_packet,
+)
+
+EXAMPLE = Header(Mode.WAVEFORM, bytes.fromhex("0badcafe"), 16000, 1000, 133, 1, (400, 0))
+HEADERS = st.builds(
+    Header,
+    mode=st.just(Mode.WAVEFORM),
+    model=st.binary(min_size=4, max_size=4),
+    sample_rate=st.integers(1, 255).map(lambda thousand: 1000 * thousand),
+    samples=st.none() | st.integers(0, MAX_SAMPLES - 1),
+    packet_frames=st.integers(1, 4096),
+    key_packets=st.integers(1, 4096),
+    settings=st.tuples(st.integers(0, 1023), st.integers(0, 255)),
+) | st.builds(
+    Header,
+    mode=st.just(Mode.TOKENS),
+    model=st.binary(min_size=4, max_size=4),
+    sample_rate=st.just(16000),
+    samples=st.none() | st.integers(0, MAX_SAMPLES - 1),
+    packet_frames=st.integers(1, 4096),
+    key_packets=st.just(1),
+    settings=st.tuples(st.integers(1, 32), st.integers(0, 32)),
+)
+PAYLOADS = st.lists(st.binary(max_size=200), min_size=1, max_size=8)
+
+
+def joined(payloads):
+    return b"".join(write_packet(number, payload) for number, payload in enumerate(payloads))
+
+
+@given(HEADERS, st.binary(max_size=20))
+def test_header_comes_back_whatever_follows_it(header, after):
+    data = write_header(header)
+    assert read_header(data + after) == (header, len(data))
+    assert len(data) <= 26
+
+
+def test_header_and_packet_are_small():
+    assert len(write_header(replace(EXAMPLE, samples=16000 * 5))) <= 22
+    assert len(write_packet(3, bytes(1000))) == 1006
+
+
+@given(HEADERS, st.data())
+def test_header_cut_or_with_flipped_bits_is_refused(header, data):
+    whole = write_header(header)
+    with pytest.raises(ContainerError):
+        read_header(whole[: data.draw(st.integers(0, len(whole) - 1))])
+    place, bit = data.draw(st.integers(0, len(whole) - 1)), data.draw(st.integers(0, 7))
+    with pytest.raises(ContainerError):
+        read_header(whole[:place] + bytes([whole[place] ^ 1 << bit]) + whole[place + 1 :])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"samples": MAX_SAMPLES},
+        {"samples": -1},
+        {"packet_frames": 0},
+        {"packet_frames": 5000},
+        {"key_packets": 0},
+        {"sample_rate": 44100},
+        {"sample_rate": 0},
+        {"settings": (1024, 0)},
+        {"mode": Mode.TOKENS, "settings": (0, 0)},
+        {"settings": (1, 2, 3)},
+        {"model": b"abc"},
+    ],
+)
+def test_header_values_out_of_range_are_refused(change):
+    with pytest.raises(ContainerError, match="outside"):
+        replace(EXAMPLE, **change)
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_are_a_header_or_an_error(data):
+    for bytes_ in (data, b"TLC\x01" + data):
+        with pytest.raises(ContainerError):
+            read_header(bytes_)
+
+
+@given(PAYLOADS, st.binary(max_size=8))
+def test_packets_come_back(payloads, before):
+    data = before + joined(payloads)
+    assert list(read_packets(data, len(before), len(payloads))) == list(enumerate(payloads))
+
+
+@given(PAYLOADS, st.integers(0, MAX_SAMPLES - 1))
+def test_stream_of_unknown_length_ends_with_its_length(payloads, samples):
+    *packets, (number, payload) = read_packets(joined(payloads) + write_end(samples), 0, None)
+    assert packets == list(enumerate(payloads))
+    assert (number, read_end(payload)) == (-1, samples)
+
+
+@given(PAYLOADS, st.data())
+def test_cut_packets_are_an_error_or_lost_at_the_end(payloads, data):
+    whole = joined(payloads)
+    cut = whole[: data.draw(st.integers(0, len(whole) - 1))]
+    with pytest.raises(ContainerError):
+        list(read_packets(cut, 0, len(payloads)))
+    found = list(read_packets(cut, 0, len(payloads), lenient=True))
+    assert [number for number, _ in found] == list(range(len(payloads)))
+    sound = sum(len(joined(payloads[: n + 1])) <= len(cut) for n in range(len(payloads)))
+    assert [payload for _, payload in found] == [*payloads[:sound], *[None] * (len(payloads) - sound)]
+
+
+@given(PAYLOADS, st.data())
+def test_damage_costs_only_the_packet_it_hits(payloads, data):
+    """Also when it hits the length: the reader finds the next packet by its checksum."""
+    hit = data.draw(st.integers(0, len(payloads) - 1))
+    parts = [write_packet(number, payload) for number, payload in enumerate(payloads)]
+    damaged = bytearray(parts[hit])
+    for place in data.draw(st.sets(st.integers(0, len(damaged) - 1), min_size=1, max_size=4)):
+        damaged[place] ^= data.draw(st.integers(1, 255))
+    whole = b"".join([*parts[:hit], bytes(damaged), *parts[hit + 1 :]])
+    with pytest.raises(ContainerError):
+        list(read_packets(whole, 0, len(payloads)))
+    expected = [(number, None if number == hit else payload) for number, payload in enumerate(payloads)]
+    assert list(read_packets(whole, 0, len(payloads), lenient=True)) == expected
+
+
+@given(st.lists(st.binary(min_size=1, max_size=60), min_size=3, max_size=8), st.data())
+def test_packets_left_out_are_known_by_number(payloads, data):
+    gone = data.draw(st.sets(st.integers(0, len(payloads) - 1), max_size=len(payloads) - 1))
+    whole = b"".join(write_packet(n, payload) for n, payload in enumerate(payloads) if n not in gone)
+    found = list(read_packets(whole, 0, len(payloads), lenient=True))
+    assert found == [(n, None if n in gone else payload) for n, payload in enumerate(payloads)]
+
+
+def test_bytes_after_the_last_packet_are_an_error():
+    with pytest.raises(ContainerError, match="1 bytes follow"):
+        list(read_packets(joined([b"a"]) + b"x", 0, 1))
+
+
+def test_more_lost_packets_than_allowed_are_an_error_at_once():
+    with pytest.raises(ContainerError, match="missing"):
+        list(read_packets(joined([b"a"]), 0, 1 << 36, lenient=True))
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_as_packets_end_without_a_crash(data):
+    lost = list(read_packets(data, 0, 3, lenient=True))
+    assert [number for number, _ in lost] == [0, 1, 2]
+
+
+def test_worked_example_of_the_documentation():
+    text = (Path(__file__).parents[3] / "docs/format.md").read_text(encoding="utf-8")
+    example = text.split("## Worked example")[1]
+    shown = bytes.fromhex("".join(re.findall(r"^ *((?:[0-9a-f]{2} ?)+)  ", example, flags=re.M)))
+    assert shown == write_header(EXAMPLE) + write_packet(0, b"\x10\x20\x30")

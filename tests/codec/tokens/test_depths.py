@@ -1,0 +1,25 @@
+"""The runtime's sharing out of codebooks against that of training."""
+
+import numpy as np
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from telucodec.networks.tokens.quantizer import depths as trained_depths
+from telucodec.tokens.depths import depths
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 10_000), frames=st.integers(1, 60), codebooks=st.integers(1, 12), mean=st.floats(0, 12))
+def test_frames_use_what_they_use_in_training(seed, frames, codebooks, mean):
+    random = np.random.default_rng(seed)
+    errors = -np.sort(-random.exponential(1.0, (frames, codebooks + 1)).astype(np.float32), axis=1)
+    expected = trained_depths(torch.from_numpy(errors)[None], torch.tensor([mean]))[0].numpy()
+    found = depths(errors, np.float32(mean))
+    assert (found != expected).mean() <= 0.05 and abs(found.sum() - expected.sum()) <= max(1, frames // 20)
+
+
+def test_the_mean_is_met_where_errors_allow_it():
+    errors = np.tile(np.array([8.0, 4.0, 2.0, 1.0], np.float32), (10, 1)) * np.arange(1, 11, dtype=np.float32)[:, None]
+    assert depths(errors, 1.5).mean() == 1.5
+    assert depths(errors, 0.0).sum() == 0 and depths(errors, 3.0).min() == 3
