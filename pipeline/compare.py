@@ -1,96 +1,114 @@
-"""Stage `compare`: other codecs on the same clips, and what ours saves against them: `python -m pipeline.compare`.
+"""Stage `compare`: other codecs on the same clips, and what ours saves against Opus: `python -m pipeline.compare`.
 
-Opus is always there; Speex and Codec2 join where ffmpeg has them. Their bits are those of their packets, ours those of the whole
-file. Bits saved at equal SNR and at equal PESQ are Bjøntegaard-delta rates with 95 % confidence intervals over clips.
+Every codec of `pipeline.peers` that is installed is measured as `evaluate` measures ours, judges included; Opus always is.
+Their bits are those of their packets alone, ours those of the whole file. Bits saved at equal SNR and at equal PESQ are
+Bjøntegaard-delta rates with 95 % confidence intervals over clips.
 """
 
 import csv
-import math
 import sys
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from tqdm import tqdm
 
-from pipeline import files, peers, stage
-from pipeline.bjontegaard import Curves, saving
-from pipeline.sections import Params
-from pipeline.shards import Shards
-from pipeline.workers import workers
+from pipeline import judges, peers
+from pipeline.common import files, stage
+from pipeline.common.processes import workers
+from pipeline.common.sections import Evaluate, Params
+from pipeline.common.shards import Shards
+from pipeline.common.stage import StageError
+from pipeline.judges import table
+from pipeline.peers import measuring
+from pipeline.results.bjontegaard import Curves, saving
 
-RATES = {"opus": (6, 8, 12, 16, 24, 32), "speex": (5.75, 9.8, 16.8, 27.8), "codec2": (1.2, 3.2)}  # kbit/s asked for
 SHOWN = "kbps", "snr", "si_sdr", "pesq_wb", "stoi"
-# Name, model of ours, start of its operating points' names, measure.
+# What is compared with Opus: its name, our model, the family of its operating points, the measure that is to be equal.
 COMPARED = (
-    ("waveform at equal SNR", "waveform", "snr_", "snr"),
-    ("waveform with perception at equal PESQ-WB", "waveform", "shaped_", "pesq_wb"),
-    ("tokens at equal SNR", "tokens", "codebooks_", "snr"),
-    ("tokens at equal PESQ-WB", "tokens", "codebooks_", "pesq_wb"),
+    ("waveform at equal SNR", "waveform", "snr", "snr"),
+    ("waveform with perception at equal PESQ-WB", "waveform", "kbps", "pesq_wb"),
+    ("tokens at equal SNR", "tokens", "tokens", "snr"),
+    ("tokens at equal PESQ-WB", "tokens", "tokens", "pesq_wb"),
 )
+
+Row = dict[str, str | float]
 
 
 def main(params: Params) -> None:
-    shards = Shards(files.SHARDS / "test")
-    rows = score(shards)
-    files.write_csv(files.EVALUATION / "peers.csv", rows, list(rows[0]))
-    table = means(rows)
-    files.write_json(files.METRICS / "peers.json", table)
-    found = savings({"opus": [row for row in rows if row["codec"] == "opus"]})
-    files.write_json(files.METRICS / "compare.json", found)
-    for name, points in table.items():
+    settings = params.evaluate
+    try:
+        judges.require(settings.judges)
+        peers.require("opus")
+    except (judges.JudgeError, peers.PeerError) as error:
+        raise StageError(str(error)) from None
+    rows = score(Shards(files.SHARDS / "test"), settings)
+    files.write_csv(files.EVALUATION / "peers.csv", rows, list(dict.fromkeys(name for row in rows for name in row)))
+    reached = means(rows)
+    files.write_json(files.METRICS / "peers.json", reached)
+    saved = savings([row for row in rows if row["codec"] == "opus"], settings)
+    files.write_json(files.METRICS / "compare.json", saved)
+    for name, points in reached.items():
         for point in points:
-            print(f"{name:8}" + "  ".join(f"{measure} {point[measure]:.2f}" for measure in SHOWN))
-    for name, result in found.items():
+            print(f"{name:8}" + "  ".join(f"{measure} {point[measure]:.2f}" for measure in SHOWN if measure in point))
+    for name, result in saved.items():
         print(f"{name}: {_sentence(result)}")
 
 
-def score(shards: Shards) -> list[dict]:
+def score(shards: Shards, settings: Evaluate) -> list[Row]:
     """A row for each installed codec, rate and clip: what was spent, and every measure."""
-    jobs = [(name, rate, clip) for name in peers.peer_names() for rate in RATES[name] for clip in range(len(shards))]
+    judged = judges.sample(len(shards), settings.judged_clips)
+    jobs = [
+        (name, kbps, clip)
+        for name in peers.installed()
+        for kbps in peers.PEERS[name].rates
+        for clip in range(len(shards))
+    ]
     with workers() as pool:
-        pending = [pool.submit(peers.score, name, shards.clip(clip), rate) for name, rate, clip in jobs]
-        progress = tqdm(
-            zip(jobs, pending, strict=True), total=len(jobs), desc="peers", unit="clip", file=sys.stderr, disable=None
-        )
+        pending = []
+        for name, kbps, clip in jobs:
+            asked = settings.judges if clip in judged and kbps in peers.PEERS[name].judged else []
+            pending.append(pool.submit(measuring.score, name, shards.clip(clip), kbps, [*asked, "levels"]))
+        progress = tqdm(pending, desc="peers", unit="clip", file=sys.stderr, disable=None)
         return [
-            {"codec": name, "asked_kbps": rate, "clip": shards.clips[clip]["clip"], **scored.result()}
-            for (name, rate, clip), scored in progress
+            {"codec": name, "asked_kbps": kbps, "clip": shards.clips[clip]["clip"], **scored.result()}
+            for (name, kbps, clip), scored in zip(jobs, progress, strict=True)
         ]
 
 
-def means(rows: list[dict]) -> dict[str, list[dict[str, float]]]:
-    """For each codec its operating points, means over clips; a measure undefined for a clip leaves that clip out."""
-    table: dict[str, list[dict[str, float]]] = {}
-    for name, rate in dict.fromkeys((row["codec"], row["asked_kbps"]) for row in rows):
-        chosen = [row for row in rows if (row["codec"], row["asked_kbps"]) == (name, rate)]
-        point = {"asked_kbps": rate}
-        for measure in SHOWN:
-            defined = [row[measure] for row in chosen if not math.isnan(row[measure])]
-            point[measure] = sum(defined) / len(defined) if defined else math.nan
-        table.setdefault(name, []).append(point)
-    return table
+def means(rows: Sequence[Row]) -> dict[str, list[dict[str, float]]]:
+    """For each codec its operating points, means over clips. A measure undefined for a clip leaves that clip out."""
+    shown = [*SHOWN, *judges.measures(judges.JUDGES)]
+    reached: dict[str, list[dict[str, float]]] = {}
+    for name, kbps in dict.fromkeys((str(row["codec"]), float(row["asked_kbps"])) for row in rows):
+        here = [
+            {measure: float(row[measure]) for measure in shown if measure in row}
+            for row in rows
+            if (row["codec"], row["asked_kbps"]) == (name, kbps)
+        ]
+        reached.setdefault(name, []).append({"asked_kbps": kbps, **table.defined(table.means(here))})
+    return reached
 
 
-def savings(others: dict[str, list[dict]]) -> dict[str, dict]:
-    """What ours saves against each of the others; why not, where the curves do not meet."""
-    found: dict[str, dict] = {}
-    for other, rows in others.items():
-        for name, model, prefix, measure in COMPARED:
-            ours = [row for row in _read(model) if row["point"].startswith(prefix)]
-            title = f"{name}, against {other}"
-            try:
-                mine, theirs = _curves(ours, "point", measure), _curves(rows, "asked_kbps", measure)
-                found[title] = saving(mine, theirs)._asdict()
-            except ValueError as error:
-                found[title] = {"undefined": str(error)}
-    return found
+def savings(theirs: Sequence[Row], settings: Evaluate) -> dict[str, dict]:
+    """What ours saves against Opus, or why that is undefined, such as curves that do not meet."""
+    saved: dict[str, dict] = {}
+    for name, model, family, measure in COMPARED:
+        points = {point.name for point in settings.points(model) if point.family.endswith(family)}
+        ours = [row for row in _read(model) if row["point"] in points]
+        try:
+            result = saving(_curves(ours, "point", measure), _curves(theirs, "asked_kbps", measure))._asdict()
+        except ValueError as error:
+            result = {"undefined": str(error)}
+        saved[f"{name}, against opus"] = result
+    return saved
 
 
-def _read(model: str) -> list[dict]:
+def _read(model: str) -> list[dict[str, str]]:
     with (files.EVALUATION / f"{model}.csv").open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 
-def _curves(rows: list[dict], point: str, measure: str) -> Curves:
+def _curves(rows: Sequence[Mapping[str, str | float]], point: str, measure: str) -> Curves:
     """Curves [clips, points] of one measure; clips for which it is undefined somewhere are an error."""
     points, clips = (list(dict.fromkeys(row[name] for row in rows)) for name in (point, "clip"))
     places = {(row["clip"], row[point]): row for row in rows}

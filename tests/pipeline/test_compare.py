@@ -1,37 +1,43 @@
-"""What stands in the tables, from files as the stages before leave them; codecs themselves: test_peers.py."""
+"""What stands in the tables, from files as the stages before leave them; codecs themselves: tests/pipeline/peers."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from pipeline import bjontegaard, compare, files, params
-from pipeline.shards import Shards
+from pipeline import compare
+from pipeline.common import files, params
+from pipeline.common.shards import Shards
+from pipeline.results import bjontegaard
 from tests.pipeline.conftest import ROOT
 
 
 class Clips(Shards):
-    """Two clips that need no files."""
+    """Clips that need no files."""
 
-    def __init__(self, spoken):
-        self.clips = [{"clip": f"{number}.wav"} for number in range(2)]
-        self._audio = [spoken(1.5, seed) for seed in range(2)]
+    def __init__(self, audio):
+        self.clips = [{"clip": f"{number}.wav", "source": "", "speaker": ""} for number in range(len(audio))]
+        self._clips = audio
 
     def __len__(self):
-        return 2
+        return len(self._clips)
 
     def clip(self, number):
-        return self._audio[number]
+        return self._clips[number]
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch, spoken):
+    """Evaluations of both models on two clips, and Opus as the only other codec."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(compare, "RATES", {"opus": (6, 16), "speex": (), "codec2": ()})
+    monkeypatch.setattr(compare.peers, "installed", lambda: ["opus"])
+    monkeypatch.setitem(compare.peers.PEERS, "opus", compare.peers.PEERS["opus"]._replace(rates=(6, 16)))
+    monkeypatch.setattr(compare, "workers", lambda: ThreadPoolExecutor(1))
     monkeypatch.setattr(bjontegaard, "RESAMPLES", 100)
-    monkeypatch.setattr(compare, "Shards", lambda path: Clips(spoken))
+    monkeypatch.setattr(compare, "Shards", lambda path: Clips([spoken(1.5, seed) for seed in range(2)]))
     for model, points in (
-        ("waveform", ("snr_5", "snr_40", "shaped_1", "shaped_9")),
-        ("tokens", ("codebooks_1", "codebooks_2")),
+        ("waveform", ("snr_15", "snr_37", "perception_1_kbps_6.5", "perception_1_kbps_10")),
+        ("tokens", ("tokens_1", "tokens_2")),
     ):
         rows = [
             {
@@ -44,12 +50,21 @@ def folder(tmp_path, monkeypatch, spoken):
             for clip in range(2)
             for place, point in enumerate(points)
         ]
+        rows += [{"clip": f"{clip}.wav", "point": "original"} for clip in range(2)]
         files.write_csv(files.EVALUATION / f"{model}.csv", rows, list(rows[0]))
     return tmp_path
 
 
-def test_means_and_savings_are_written_and_printed(folder, capsys):
-    compare.main(params.load(ROOT / "params.yaml"))
+@pytest.fixture
+def settings():
+    """The parameters without judges that are slow to load."""
+    all_of_them = params.load(ROOT / "params.yaml")
+    evaluated = all_of_them.evaluate.model_copy(update={"judges": ["speaker"], "judged_clips": 1})
+    return all_of_them.model_copy(update={"evaluate": evaluated})
+
+
+def test_means_and_savings_are_written_and_printed(folder, settings, capsys):
+    compare.main(settings)
     table = json.loads((folder / "metrics/peers.json").read_text())
     assert list(table) == ["opus"] and len(table["opus"]) == 2
     low, high = table["opus"]
@@ -64,12 +79,19 @@ def test_means_and_savings_are_written_and_printed(folder, capsys):
     assert len(rows) == 1 + 2 * 2
 
 
-def test_curves_that_do_not_meet_are_named(folder, monkeypatch):
+def test_judges_hear_opus_as_they_hear_ours(folder, settings):
+    compare.main(settings)
+    low, high = json.loads((folder / "metrics/peers.json").read_text())["opus"]
+    assert 0.5 < low["speaker_similarity"] < 1 and "speaker_similarity" not in high
+    assert low["level_bias_4000"] < high["level_bias_4000"] + 1
+
+
+def test_curves_that_do_not_meet_are_named(folder, settings, monkeypatch):
     point = {"codec": "opus", "si_sdr": 1.0, "pesq_wb": 1.0, "stoi": 1.0}
     monkeypatch.setattr(
         compare,
         "score",
-        lambda shards: [
+        lambda shards, evaluate: [
             {**point, "asked_kbps": rate, "clip": f"{clip}.wav", "kbps": rate, "snr": rate}
             for rate in (6, 16)
             for clip in (0, 1)
@@ -77,6 +99,6 @@ def test_curves_that_do_not_meet_are_named(folder, monkeypatch):
     )
     rows = files.EVALUATION / "tokens.csv"
     rows.write_text(rows.read_text().replace(",3.0,", ",93.0,").replace(",20.0,", ",99.0,"))
-    compare.main(params.load(ROOT / "params.yaml"))
+    compare.main(settings)
     found = json.loads((folder / "metrics/compare.json").read_text())
     assert "no quality in common" in found["tokens at equal SNR, against opus"]["undefined"]

@@ -1,5 +1,9 @@
+import copy
 import csv
 import json
+import math
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import onnxruntime
@@ -7,18 +11,21 @@ import pytest
 import soundfile
 import torch
 
-from codec import load
-from codec.tokens.model import TokenCodec
-from pipeline import discover, evaluate, export, files, params, preprocess, results, train
-from pipeline.shards import Shards
-from pipeline.stage import StageError
+from pipeline import discover, evaluate, export, judges, preprocess, train
+from pipeline.common import files, params
+from pipeline.common.shards import Shards
+from pipeline.common.stage import StageError
+from pipeline.results import summary
+from telucodec import OperatingPoint, load
+from telucodec.errors import OutOfReachWarning
+from telucodec.networks.tokens.model import TokenCodec
+from tests.pipeline.conftest import ROOT, SMALL, change_params
+from tests.pipeline.test_compare import Clips
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory, spoken):
     """A workspace in which a tiny codec has been trained; tests of this module share it."""
-    from tests.pipeline.conftest import ROOT, SMALL, change_params
-
     folder = tmp_path_factory.mktemp("trained")
     (folder / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
     for speaker in range(10):
@@ -49,23 +56,26 @@ def test_metrics_hold_every_measure_at_every_rate(here):
     metrics = json.loads((files.METRICS / "tokens" / "evaluate.json").read_text())
     assert metrics["clips"] == len(Shards(files.SHARDS / "test"))
     for count, kbps in ((1, 0.5), (4, 2.0)):
-        row = metrics[f"codebooks_{count}"]
+        row = metrics[f"tokens_{count}"]
         assert 0.5 * kbps < row["kbps"] < kbps + 0.3  # 100 frames a second, at most 5 bits a code, header and checksums
         for name in ("snr", "si_sdr", "segmental_snr", "pesq_wb", "stoi", "mel_distance", "range_ratio", "output_mean"):
             assert np.isfinite(row[name])
-    assert metrics["codebooks_4"]["snr"] > metrics["codebooks_1"]["snr"] > 0
-    assert metrics["codebooks_1"]["codebooks"] == 1 and 1 < metrics["shared_1.5"]["codebooks"] < 4
-    assert 1.0 < metrics["shared_1.5"]["kbps"] <= 1.5 and metrics["shared_1.5"]["snr"] > metrics["codebooks_1"]["snr"]
+    assert metrics["tokens_4"]["snr"] > metrics["tokens_1"]["snr"] > 0
+    assert metrics["tokens_1"]["codebooks"] == 1 and 1 < metrics["tokens_kbps_1.5"]["codebooks"] < 4
+    assert (
+        1.0 < metrics["tokens_kbps_1.5"]["kbps"] <= 1.5
+        and metrics["tokens_kbps_1.5"]["snr"] > metrics["tokens_1"]["snr"]
+    )
 
 
 def test_the_validation_split_is_only_printed(here, capsys):
     before = (files.METRICS / "tokens" / "evaluate.json").read_bytes()
     evaluate.main(params.load(), "tokens", "validation")
     printed = capsys.readouterr().out
-    assert {line.split()[0] for line in printed.splitlines()} == {"codebooks_1", "codebooks_4", "shared_1.5"}
+    assert {line.split()[0] for line in printed.splitlines()} == {"tokens_1", "tokens_4", "tokens_kbps_1.5"}
     assert (files.METRICS / "tokens" / "evaluate.json").read_bytes() == before
-    [row] = [line.split() for line in printed.splitlines() if line.startswith("codebooks_4 ")]
-    tested = json.loads(before)["codebooks_4"]
+    [row] = [line.split() for line in printed.splitlines() if line.startswith("tokens_4 ")]
+    tested = json.loads(before)["tokens_4"]
     of_test = f"{tested['kbps']:.2f}", f"{tested['snr']:.3g}"
     assert (row[1], row[4]) != of_test  # these are other clips
 
@@ -80,22 +90,102 @@ def test_the_clip_table_agrees_with_the_codec(here):
     audio = torch.from_numpy(shards.clip(0))[None]
     output = codec.decode(codec.encode(audio, 4), audio.shape[1])
     wanted = 10 * np.log10(float(audio.square().sum() / (audio - output).square().sum()))
-    (row,) = [row for row in rows if row["clip"] == shards.clips[0]["clip"] and row["point"] == "codebooks_4"]
+    (row,) = [row for row in rows if row["clip"] == shards.clips[0]["clip"] and row["point"] == "tokens_4"]
     assert float(row["snr"]) == pytest.approx(wanted, abs=0.01)
     metrics = json.loads((files.METRICS / "tokens" / "evaluate.json").read_text())
-    mean = np.mean([float(row["snr"]) for row in rows if row["point"] == "codebooks_4"])
-    assert metrics["codebooks_4"]["snr"] == pytest.approx(mean, rel=1e-4)
+    mean = np.mean([float(row["snr"]) for row in rows if row["point"] == "tokens_4"])
+    assert metrics["tokens_4"]["snr"] == pytest.approx(mean, rel=1e-4)
 
 
 def test_undefined_measures_are_left_out_of_means():
     rows = [
-        {"clip": "a", "point": "codebooks_8", "snr": 4.0, "pesq_wb": float("nan")},
-        {"clip": "b", "point": "codebooks_8", "snr": 6.0, "pesq_wb": 2.0},
+        {"clip": "a", "point": "tokens_8", "snr": 4.0, "pesq_wb": math.nan},
+        {"clip": "b", "point": "tokens_8", "snr": 6.0, "pesq_wb": 2.0},
     ]
-    assert evaluate.summarise(rows, ["codebooks_8"]) == {
-        "codebooks_8": {"snr": 5.0, "pesq_wb": 2.0, "pesq_wb_clips": 1}
-    }
-    assert evaluate.summarise(rows[:1], ["codebooks_8"]) == {"codebooks_8": {"snr": 4.0, "pesq_wb_clips": 0}}
+    assert evaluate.summarise(rows) == {"tokens_8": {"snr": 5.0, "pesq_wb": 2.0, "pesq_wb_clips": 1}}
+    assert evaluate.summarise(rows[:1]) == {"tokens_8": {"snr": 4.0, "pesq_wb_clips": 0}}
+
+
+def test_means_of_judges_say_how_many_clips_they_heard():
+    rows = [
+        {"clip": "a", "point": "tokens_8", "snr": 4.0, "visqol": 2.0, "speaker_similarity": 0.5},
+        {"clip": "b", "point": "tokens_8", "snr": 6.0},
+        {"clip": "c", "point": "tokens_8", "snr": 8.0, "visqol": math.nan, "speaker_similarity": 0.7},
+    ]
+    means = evaluate.summarise(rows)["tokens_8"]
+    assert means.pop("speaker_similarity") == pytest.approx(0.6)
+    assert means == {"snr": 6.0, "visqol": 2.0, "visqol_clips": 1, "judged_clips": 2}
+
+
+class Passing:
+    """A codec that gives back what it is given, at 8 kbit/s, which it says is not 6.5."""
+
+    sample_rate = 16000
+
+    def encode(self, audio, **asked):
+        if asked.get("kbps") == 6.5:
+            warnings.warn("6.50 kbps is out of reach", OutOfReachWarning, stacklevel=1)
+        self.audio = audio
+        return bytes(len(audio) // 16)
+
+    def decode(self, data):
+        return self.audio
+
+
+@pytest.fixture
+def passed(spoken, tmp_path, monkeypatch):
+    """Evaluates five clips with that codec, in a new folder; returns rows and summary."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(evaluate, "workers", lambda: ThreadPoolExecutor(1))
+    clips = Clips([spoken(1.5, seed) for seed in range(5)])
+
+    def run(**changes):
+        settings = params.load(ROOT / "params.yaml").evaluate.model_copy(update=changes)
+        points = [OperatingPoint(snr=30), OperatingPoint(kbps=6.5, perception=1), OperatingPoint(kbps=10, perception=1)]
+        rows = evaluate.score(Passing(), clips, points, settings)
+        return rows, evaluate.summarise(rows)
+
+    return run
+
+
+def test_where_a_target_is_out_of_reach_the_nearest_is_measured_and_marked(passed):
+    rows, summary = passed(judges=[])
+    [missed] = {row["missed"] for row in rows if "missed" in row}
+    assert missed == "6.50 kbps is out of reach"
+    assert summary["perception_1_kbps_6.5"]["missed_clips"] == 5
+    assert summary["perception_1_kbps_6.5"]["kbps"] == pytest.approx(8.0)
+    assert "missed_clips" not in summary["snr_30"]
+    evaluate._write("waveform", rows, summary, 5, "snr_30")
+    with (files.EVALUATION / "waveform.csv").open() as file:
+        table = list(csv.DictReader(file))
+    assert [row["missed"] for row in table if row["point"] == "perception_1_kbps_6.5"] == [missed] * 5
+    with (files.PLOTS / "waveform" / "snr_by_rate.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == 3
+
+
+def test_judges_hear_some_clips_at_some_points_and_the_originals(passed):
+    rows, summary = passed(judges=["speaker"], judged_points=["snr_30"], judged_clips=3)
+    heard = {(row["clip"], row["point"]) for row in rows if "speaker_similarity" in row}
+    assert heard == {(f"{clip}.wav", point) for clip in (0, 2, 4) for point in ("snr_30", "original")}
+    assert summary["snr_30"]["judged_clips"] == 3 and summary["snr_30"]["speaker_similarity"] == pytest.approx(1)
+    assert summary["original"].keys() == {"speaker_similarity", "judged_clips"}
+    assert "judged_clips" not in summary["perception_1_kbps_10"]
+    assert all(abs(summary[point]["level_bias_500"]) < 1e-6 for point in ("snr_30", "perception_1_kbps_10"))
+
+
+def test_judges_that_are_not_installed_end_the_stage_before_it_begins(here, monkeypatch):
+    monkeypatch.setitem(judges.JUDGES, "visqol", judges.JUDGES["visqol"]._replace(modules=("not_there",)))
+    settings = params.load()
+    asked = settings.model_copy(update={"evaluate": settings.evaluate.model_copy(update={"judges": ["visqol"]})})
+    with pytest.raises(StageError, match=r"visqol needs not_there.*pip install.*-S 'evaluate\.judges=\[\]'"):
+        evaluate.main(asked, "tokens")
+
+
+def test_points_that_judges_hear_must_be_evaluated(workspace, change):
+    with pytest.raises(
+        params.ParamsError, match=r"judged_points has tokens_8, which is not evaluated; there are tokens_1, tok"
+    ):
+        change(workspace, {"evaluate.judges": ["dnsmos"], "evaluate.judged_points": ["tokens_4", "tokens_8"]})
 
 
 def test_evaluation_is_repeatable_to_the_bit(here):
@@ -108,9 +198,9 @@ def test_evaluation_is_repeatable_to_the_bit(here):
 
 
 def test_the_result_table_shows_what_was_reached(here, capsys):
-    results.main()
+    summary.main()
     shown = capsys.readouterr().out
-    snr = json.loads((files.METRICS / "tokens" / "evaluate.json").read_text())["codebooks_4"]["snr"]
+    snr = json.loads((files.METRICS / "tokens" / "evaluate.json").read_text())["tokens_4"]["snr"]
     assert f"{snr:.2f}" in shown and "export" in shown
 
 
@@ -140,22 +230,23 @@ def test_export_holds_a_working_onnx_codec_of_any_batch_and_length(here, batch, 
 
 def test_the_model_card_gives_the_measured_figures(here):
     card = (files.EXPORT / "tokens" / "README.md").read_text(encoding="utf-8")
-    metrics = json.loads((files.METRICS / "tokens" / "evaluate.json").read_text())["codebooks_4"]
+    metrics = json.loads((files.METRICS / "tokens" / "evaluate.json").read_text())["tokens_4"]
     assert f"| `--tokens 4` | {metrics['kbps']:.2f} | 4.00 | {metrics['snr']:.2f} |" in card
     assert "recordings" in card and "{" not in card
 
 
-def test_an_export_that_differs_is_refused_and_nothing_is_written(here, tmp_path, monkeypatch):
-    def another_codec(codec, folder):
+def test_an_export_that_differs_is_refused_and_nothing_is_written(here, monkeypatch):
+    def of_another_codec(network):
         torch.manual_seed(1)
-        codec.quantizer.codebooks += torch.randn_like(codec.quantizer.codebooks)
-        export_onnx(TokenCodec.load(files.MODELS / "tokens"), folder)
+        other = copy.deepcopy(network)
+        other.quantizer.codebooks += torch.randn_like(other.quantizer.codebooks)
+        return encoder_graph(other)
 
-    export_onnx = export.export_onnx
+    encoder_graph = export.encoder_graph
     before = sorted(path.name for path in (files.EXPORT / "tokens").iterdir())
     stamp = (files.EXPORT / "tokens" / "encoder.onnx").stat().st_mtime_ns
-    monkeypatch.setattr(export, "export_onnx", another_codec)
-    with pytest.raises(StageError, match="other codes than PyTorch"):
+    monkeypatch.setattr(export, "encoder_graph", of_another_codec)
+    with pytest.raises(StageError, match=r"encoder\.onnx gives other codes than the codec"):
         export.main(params.load(), "tokens")
     assert sorted(path.name for path in (files.EXPORT / "tokens").iterdir()) == before
     assert (files.EXPORT / "tokens" / "encoder.onnx").stat().st_mtime_ns == stamp
