@@ -1,0 +1,109 @@
+"""Bundle, bare machine, results, and training that goes on from them."""
+
+import csv
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+
+import pytest
+
+from pipeline import train
+from pipeline.common import files, params
+from pipeline.common.stage import StageError
+from pipeline.common.tables import render
+from pipeline.gpu import results
+from tests.pipeline.conftest import change_params
+
+RESULTS = {"model.safetensors", "config.json", "history.csv", "log.txt", "figures.json", "checks.json"}
+TENTH = "0.1"  # of a minute: two seconds for checks, and the least for training
+
+
+def start(built, python, *arguments, **environment):
+    """run.sh with nothing in its environment but the interpreter."""
+    own = {"PATH": os.environ["PATH"], "PYTHON": str(python), "OMP_NUM_THREADS": "1", "TELUCODEC_GPU_OPTIONAL": "1"}
+    command = ["bash", built / "run.sh", *arguments]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    return subprocess.Popen(command, env=own | environment, start_new_session=True, **pipes)
+
+
+def test_a_bare_machine_lacks_what_the_bundle_brings(python):
+    for name in ("pydantic", "soundfile", "dvc", "prefect", "wandb"):
+        assert subprocess.run([python, "-c", f"import {name}"], capture_output=True).returncode == 1, name
+    subprocess.run([python, "-c", "import torch, numpy"], check=True)
+
+
+def test_from_the_bundle_to_training_that_goes_on(built, python, tmp_path):
+    away, there = tmp_path / "away", tmp_path / "results"
+    shutil.copytree(built, away)
+
+    # Killed in training: the results of the last epoch are there.
+    running = start(away, python, TENTH, there)
+    printed = []
+    for line in running.stdout:
+        printed.append(line)
+        if line.startswith("epoch   1"):
+            break
+    os.killpg(running.pid, signal.SIGKILL)
+    running.communicate()
+    assert any(line.startswith("epoch   1") for line in printed), "".join(printed)
+    figures = json.loads((there / "figures.json").read_text())
+    assert not figures["training"]["finished"] and figures["training"]["epochs"] >= 1
+    assert "epoch   1" in (there / "log.txt").read_text()
+    assert results.take_in(there, built)
+
+    # Undisturbed, over the remains of the killed run.
+    running = start(away, python, TENTH, there)
+    printed = running.communicate(timeout=120)[0]
+    assert running.returncode == 0, printed
+    names = {path.name for path in there.iterdir()}
+    assert names >= RESULTS and len(names) <= 8
+    figures = json.loads((there / "figures.json").read_text())
+    assert figures["training"]["finished"] and figures["machine"]["gpu"] is None
+    assert 0 < figures["seconds"]["install"] + figures["seconds"]["unpack"] + figures["seconds"]["initialise"] < 60
+    with (there / "history.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == figures["training"]["epochs"] + 1
+    assert json.loads((there / "checks.json").read_text())["devices"]["result"] in ("passed", "skipped")
+
+    # Taken in, and trained on from.
+    folder = results.take_in(there, built)
+    assert re.fullmatch(r"build/gpu-weights/[0-9a-f]{8}", str(folder))
+    assert "| GPU | None |" in render(results.PAGE)
+    settings = change_params(files.repository(), {"train.start_from": str(folder), "train.epochs": 0})
+    train.main(settings, "tokens")
+    snr = json.loads((files.METRICS / "tokens" / "train.json").read_text())["before_training"]["snr_4"]
+    assert snr == pytest.approx(figures["training"]["last"]["snr_4"], abs=0.05)
+
+
+def test_without_a_gpu_it_must_be_allowed(built, python, tmp_path):
+    running = start(built, python, TENTH, tmp_path / "results", TELUCODEC_GPU_OPTIONAL="0", CUDA_VISIBLE_DEVICES="")
+    printed = running.communicate(timeout=60)[0]
+    assert running.returncode == 1 and re.search("error: PyTorch .* sees no GPU here", printed)
+    assert "sees no GPU" in (tmp_path / "results" / "log.txt").read_text()
+    assert json.loads((tmp_path / "results" / "figures.json").read_text())["ids"]
+
+
+def test_the_minutes_must_be_a_number(built, python, tmp_path):
+    running = start(built, python, "soon", tmp_path / "results")
+    assert "usage: bash run.sh MINUTES" in running.communicate()[0] and running.returncode == 2
+
+
+def test_wrong_results_are_refused(built, tmp_path):
+    with pytest.raises(StageError, match=r"figures\.json cannot be read .*; name the results folder"):
+        results.take_in(tmp_path, built)
+    ids = json.loads((built / "bundle.json").read_text())["ids"]
+    figures = {"ids": ids | {"data": "of others"}, "machine": {"gpu": None}}
+    (tmp_path / "figures.json").write_text(json.dumps(figures))
+    with pytest.raises(StageError, match=r"does not belong to \S+: data differ"):
+        results.take_in(tmp_path, built)
+    (tmp_path / "figures.json").write_text(json.dumps(figures | {"ids": ids}))
+    assert results.take_in(tmp_path, built) is None
+    (tmp_path / "model.safetensors").write_bytes(b"half")
+    (tmp_path / "figures.json").write_text(
+        json.dumps(figures | {"ids": ids, "sha256": {"model.safetensors": "0" * 64}})
+    )
+    with pytest.raises(StageError, match=r"model\.safetensors is missing or damaged"):
+        results.take_in(tmp_path, built)
+    assert params.load().train.start_from is None and not results.WEIGHTS.exists()
