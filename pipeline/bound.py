@@ -1,9 +1,9 @@
-"""Stage `bound`: what rate the test speech asks for at a given SNR, whatever the codec: `python -m pipeline.bound`.
+"""Stage `bound`: the rate that the test speech needs for a given SNR with any codec: `python -m pipeline.bound`.
 
-Speech is taken as Gaussian with a variance that is constant over small tiles of the time-frequency plane, whose rate-distortion
-function is known: reverse water-filling (Cover and Thomas, Elements of Information Theory, 10.3; for spectra Kolmogorov 1956). An
-estimate, not a theorem: a Gaussian needs the most bits of all sources of its variances, and a finer model of the variances needs
-fewer. docs/bound.md says what follows.
+The model of speech is Gaussian, with a variance that is constant over small tiles of the time-frequency plane. Its
+rate-distortion function is known: reverse water-filling (Cover and Thomas, Elements of Information Theory, 10.3; for spectra
+Kolmogorov 1956). This is an estimate, not a theorem: of all sources with these variances a Gaussian needs the most bits, and a
+finer model of the variances needs fewer. docs/bound.md discusses the result.
 """
 
 import math
@@ -13,10 +13,10 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from codec.mdct import MDCT
-from pipeline import files, stage
-from pipeline.sections import Params
-from pipeline.shards import Shards
+from pipeline.common import files, stage
+from pipeline.common.sections import Params
+from pipeline.common.shards import Shards
+from telucodec.networks.mdct import MDCT
 
 HOP = 240  # samples of a frame of the transform
 TILES = (1, 4), (2, 4), (2, 8), (4, 8), (4, 16), (8, 16)  # frames x coefficients
@@ -33,14 +33,14 @@ class Source(NamedTuple):
     size: int
 
     def at(self, level: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
-        """Bits and squared error of every tile when the water stands at `level`."""
+        """Bits and squared error of every tile at a water level."""
         with np.errstate(divide="ignore"):
             bits = self.size / 2 * np.log2(np.maximum(self.variances / level, 1))
         return bits, self.size * np.minimum(self.variances, level)
 
 
 def level_for(source: Source, snr: float) -> float:
-    """The water level at which the whole source has an SNR of `snr` dB."""
+    """The water level at which the SNR of the whole source is `snr` dB."""
     allowed = source.size * source.variances.sum() * 10 ** (-snr / 10)
     low, high = 0.0, float(source.variances.max())
     for _ in range(BISECTIONS):
@@ -50,9 +50,9 @@ def level_for(source: Source, snr: float) -> float:
 
 
 def side_information(source: Source, level: float) -> float:
-    """Bits that tell the variances of tiles above the level, and which tiles those are.
+    """Bits that describe the variances of the tiles above a water level, and which tiles those are.
 
-    Half the logarithm of the number of values for each variance (Rissanen 1978), and the entropy of the choice.
+    Each variance costs half the logarithm of the number of its values (Rissanen 1978), the selection costs its entropy.
     """
     share = float((source.variances > level).mean())
     choice = sum(-part * math.log2(part) for part in (share, 1 - share) if part > 0)
@@ -60,7 +60,7 @@ def side_information(source: Source, level: float) -> float:
 
 
 def equal_rate_error(source: Source, bits: float) -> float:
-    """Squared error when every row of tiles gets the same number of bits, at best."""
+    """The least squared error when every row of tiles gets the same number of bits."""
     low = np.zeros(len(source.variances))
     high = source.variances.max(axis=1)
     for _ in range(BISECTIONS):
@@ -72,7 +72,7 @@ def equal_rate_error(source: Source, bits: float) -> float:
 
 
 def tiled(power: np.ndarray, tile: tuple[int, int]) -> Source:
-    """Mean power of tiles of `tile` frames and coefficients of power [frames, coefficients]; what is left over is cut."""
+    """Mean power [frames, coefficients] over tiles of `tile` frames and coefficients; incomplete tiles are dropped."""
     frames, bins = (size // step * step for size, step in zip(power.shape, tile, strict=True))
     blocks = power[:frames, :bins].reshape(frames // tile[0], tile[0], bins // tile[1], tile[1])
     return Source(blocks.mean(axis=(1, 3)), tile[0] * tile[1])
@@ -82,8 +82,9 @@ def curves(clips: Iterable[np.ndarray], sample_rate: int) -> dict[str, list[dict
     """Points of kbit/s and SNR in dB, means over clips [samples].
 
     Returns:
-        `charged`: at each SNR the fewest bits over all shapes of tiles, variances told; `variable_rate`: the same tiles, with
-        their variances known to the decoder for nothing; `fixed_rate`: the same, every frame having equally many bits.
+        `charged`: at each SNR the fewest bits over all shapes of tiles, including those that describe the variances.
+        `variable_rate`: the same tiles, with variances that the decoder knows for free. `fixed_rate`: the same, with equally
+        many bits for every frame.
     """
     transform = MDCT(HOP)
     charged, free, fixed = [], [], []
@@ -97,8 +98,8 @@ def curves(clips: Iterable[np.ndarray], sample_rate: int) -> dict[str, list[dict
         free.append([row[1] * to_kbps for row in rows])
         source = tiled(power, FIXED_TILE)
         total = source.size * source.variances.sum()
-        frames_a_second = sample_rate / HOP
-        errors = [equal_rate_error(source, kbps * 1000 / frames_a_second) for kbps in KBPS]
+        frame_rate = sample_rate / HOP
+        errors = [equal_rate_error(source, kbps * 1000 / frame_rate) for kbps in KBPS]
         fixed.append([10 * math.log10(total / error) for error in errors])
     return {
         "variable_rate": _points(np.mean(free, axis=0), SNRS),
@@ -108,14 +109,14 @@ def curves(clips: Iterable[np.ndarray], sample_rate: int) -> dict[str, list[dict
 
 
 def _rates(power: np.ndarray, snr: float) -> tuple[float, float]:
-    """Bits of a clip at an SNR, with and without what tells the variances, for the shape of tiles that needs fewest with."""
-    found = []
+    """Bits of a clip at an SNR, with and without those for the variances, for the tiles that need the fewest with them."""
+    candidates = []
     for tile in TILES:
         source = tiled(power, tile)
         level = level_for(source, snr)
         bits = float(source.at(level)[0].sum())
-        found.append((bits + side_information(source, level), bits))
-    return min(found)
+        candidates.append((bits + side_information(source, level), bits))
+    return min(candidates)
 
 
 def _points(kbps: np.ndarray, snr: np.ndarray) -> list[dict[str, float]]:
@@ -124,18 +125,17 @@ def _points(kbps: np.ndarray, snr: np.ndarray) -> list[dict[str, float]]:
 
 def main(params: Params) -> None:
     shards = Shards(files.SHARDS / "test")
-    found = curves((shards.clip(clip) for clip in range(len(shards))), params.preprocess.sample_rate)
-    files.write_json(files.METRICS / "bound.json", found)
-    pairs = zip(found["charged"], found["variable_rate"], strict=True)
-    rows = [{"snr": told["snr"], "charged_kbps": told["kbps"], "free_kbps": free["kbps"]} for told, free in pairs]
+    bounds = curves((shards.clip(clip) for clip in range(len(shards))), params.preprocess.sample_rate)
+    files.write_json(files.METRICS / "bound.json", bounds)
+    pairs = zip(bounds["charged"], bounds["variable_rate"], strict=True)
+    rows = [{"snr": paid["snr"], "charged_kbps": paid["kbps"], "free_kbps": free["kbps"]} for paid, free in pairs]
     files.write_csv(files.PLOTS / "bound.csv", rows, list(rows[0]))
     for wanted in (10, 20, 30):
-        rates = {
-            name: next(p["kbps"] for p in found[name] if p["snr"] >= wanted) for name in ("charged", "variable_rate")
-        }
-        print(
-            f"{wanted} dB: about {rates['charged']:.1f} kbit/s, {rates['variable_rate']:.1f} if the envelope were known"
+        paid, free = (
+            next(point["kbps"] for point in bounds[name] if point["snr"] >= wanted)
+            for name in ("charged", "variable_rate")
         )
+        print(f"{wanted} dB: about {paid:.1f} kbit/s, {free:.1f} if the decoder knew the envelope")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Stage `export`: weights, configuration, model card, for tokens ONNX too; verified before it counts as done.
+"""Stage `export`: a model as the codec runs it, verified before it counts as done, with its card.
 
-`python -m pipeline.export tokens` or `... waveform`.
+`python -m pipeline.export tokens` or `... waveform`. Tokens get ONNX graphs for other programs too.
 """
 
 import shutil
@@ -8,86 +8,142 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import torch
 from torch import nn
 
-from codec.codec import Codec
-from codec.exact import EXACT_LIMIT, exact_layers
-from codec.onnx_graph import session
-from codec.tokens.engine import TokenWalk
-from codec.tokens.graph import decoder_graph, encoder_graph
-from codec.tokens.model import TokenCodec
-from codec.waveform.engine import TorchEngine
-from codec.waveform.model import WaveformCodec
-from pipeline import files, model_card, stage
-from pipeline.sections import Params
-from pipeline.shards import Shards
-from pipeline.stage import StageError
+from pipeline.common import files, stage
+from pipeline.common.sections import Params
+from pipeline.common.shards import Shards
+from pipeline.common.stage import StageError
+from pipeline.results import model_card
+from telucodec.codec import Codec
+from telucodec.graphs import session
+from telucodec.networks.exact import EXACT_LIMIT, exact_layers
+from telucodec.networks.graphs.tokens import decoder_graph, encoder_graph
+from telucodec.networks.reference import TorchEngine
+from telucodec.networks.runtime import complete
+from telucodec.networks.tokens.model import TokenCodec
+from telucodec.networks.waveform.model import WaveformCodec
 
 TOLERANCE = 1e-4  # largest allowed difference of a sample
-DIFFERING = 0.01  # share of frames in which rounding may tip PyTorch to another code than onnxruntime
+DIFFERING = 0.01  # share of frames in which rounding may tip PyTorch to another code than ONNX Runtime
 VERIFIED_SECONDS = 30
 VERIFIED_STEP = 400
 
 
 def main(params: Params, model: str) -> None:
     source, target = files.MODELS / model, files.EXPORT / model
-    shards = Shards(files.SHARDS / "test")
+    speech = _speech(Shards(files.SHARDS / "test"), VERIFIED_SECONDS * params.preprocess.sample_rate)
     with files.whole_folder(target) as folder:
         for name in ("model.safetensors", "config.json"):
             shutil.copy2(source / name, folder / name)
-        verified = export_tokens(folder, shards) if model == "tokens" else verify_exact(folder, shards)
+        complete(folder, model)
+        verified = (export_tokens if model == "tokens" else verify_waveform)(folder, speech)
         files.write_text(folder / "README.md", model_card.render(params, model))
     sizes = {
-        f"{path.name}_megabytes": path.stat().st_size / 1e6 for path in sorted(target.iterdir()) if path.suffix != ".md"
+        f"{path.name}_megabytes": path.stat().st_size / 1e6
+        for path in sorted(target.iterdir())
+        if path.suffix in (".safetensors", ".onnx")
     }
     files.write_json(files.METRICS / model / "export.json", {**verified, **sizes})
 
 
-def export_tokens(folder: Path, shards: Shards) -> dict[str, float]:
-    """Write the ONNX encoder and decoder into a folder with the weights, and compare them with PyTorch.
+def export_tokens(folder: Path, speech: np.ndarray) -> dict[str, float]:
+    """Write encoder.onnx and decoder.onnx, weights included, into a folder with the model, and verify all graphs.
+
+    `telucodec.networks.graphs.tokens` says what goes in and out of them.
 
     Raises:
-        StageError: as in `largest_sum` and `verify`.
+        StageError: as `largest_sum` and `verify_tokens`.
     """
-    codec = TokenCodec.load(folder)
-    export_onnx(codec, folder)
-    verified = {"largest_sum": largest_sum(codec), **verify(codec, folder, _speech(shards, codec))}
-    print(f"onnxruntime agrees with PyTorch, largest difference {verified['largest_difference']:.1e}")
+    network = TokenCodec.load(folder)
+    (folder / "encoder.onnx").write_bytes(encoder_graph(network))
+    (folder / "decoder.onnx").write_bytes(decoder_graph(network))
+    verified = {"largest_sum": largest_sum(network), **verify_tokens(network, folder, speech)}
+    print(f"ONNX Runtime agrees with PyTorch, largest difference {verified['largest_difference']:.1e}")
     return verified
 
 
-def verify_exact(folder: Path, shards: Shards) -> dict[str, float]:
-    """Code test speech with the exported weights; decode with one thread, with two, and with PyTorch.
+def verify_tokens(network: TokenCodec, folder: Path, speech: np.ndarray) -> dict[str, float]:
+    """Compare the runtime, at once and frame by frame, and the ONNX graphs with PyTorch on speech [samples].
 
     Raises:
-        StageError: as in `largest_sum`, or the outputs differ in any bit.
+        StageError: codes depend on how the audio is cut, or differ from PyTorch's in more than DIFFERING of the frames, or
+            a sample by more than TOLERANCE.
     """
-    codec = WaveformCodec.load(folder)
-    largest = largest_sum(codec)
-    models, ids = {"waveform": codec}, {"waveform": bytes(32)}
-    coder, threads = Codec(models, ids), torch.get_num_threads()
-    audio = np.concatenate([shards.clip(clip) for clip in range(min(len(shards), 50))])
-    audio = audio[: VERIFIED_SECONDS * codec.config.sample_rate]
-    data = coder.encode(audio, step=VERIFIED_STEP)
-    outputs = []
-    for count in (1, 2):
-        torch.set_num_threads(count)
-        outputs.append(coder.decode(data))
-    outputs.append(Codec(models, ids, TorchEngine).decode(data))
-    torch.set_num_threads(threads)
-    if not all(np.array_equal(outputs[0], other) for other in outputs[1:]):
-        raise StageError("one thread, two threads and PyTorch decode a file differently; the export is not written")
-    return {"verified_seconds": len(audio) / codec.config.sample_rate, "largest_sum": largest}
+    codec, hop = Codec({"tokens": folder}), network.config.hop
+    audio = speech[: len(speech) // hop * hop]
+    tokens = codec.tokenize(audio)
+    stream = codec.token_encoder()
+    pieces = [stream.push(piece) for piece in np.split(audio, len(audio) // hop)]
+    if not np.array_equal(np.concatenate([*pieces, stream.finish()], axis=1), tokens):
+        raise StageError("the encoder gives other codes frame by frame than at once; export/ is not written")
+    expected = network.encode(torch.from_numpy(audio)[None])[0].numpy()
+    differing = _differing(tokens, expected, "the encoder", "PyTorch")
+    decoded = codec.detokenize(tokens)
+    difference = float(np.abs(decoded - network.decode(torch.from_numpy(tokens)[None], len(audio))[0].numpy()).max())
+    if difference > TOLERANCE:
+        raise StageError(
+            f"the decoder differs from PyTorch by {difference:.2e}, more than {TOLERANCE}; export/ is not written"
+        )
+    _verify_graphs(folder, audio, tokens, decoded)
+    return {"verified_frames": tokens.shape[1], "differing_frames": differing, "largest_difference": difference}
 
 
-def largest_sum(codec: nn.Module) -> int:
+def _verify_graphs(folder: Path, audio: np.ndarray, tokens: np.ndarray, decoded: np.ndarray) -> None:
+    """Compare encoder.onnx and decoder.onnx with the runtime's tokens [num_codebooks, frames] and audio."""
+    encoder, decoder = (session((folder / f"{name}.onnx").read_bytes(), {}) for name in ("encoder", "decoder"))
+    hop = len(audio) // (tokens.shape[1] - 1)
+    feed = {"audio": np.pad(audio, (0, hop))[None]}
+    (codes,) = encoder.run([f"codes_{len(tokens)}"], _from_start(encoder, feed))
+    _differing(codes[0].T, tokens, "encoder.onnx", "the codec")
+    (output,) = decoder.run(["audio"], _from_start(decoder, {"codes": tokens.T[None]}))
+    if np.abs(output[0, hop:] - decoded).max() > TOLERANCE:
+        raise StageError("decoder.onnx gives other audio than the codec; export/ is not written")
+
+
+def _from_start(graph: onnxruntime.InferenceSession, feed: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The inputs of a graph with the state at the start of a recording."""
+    types = {"tensor(float)": np.float32, "tensor(int64)": np.int64}
+    states = [value for value in graph.get_inputs() if value.name not in feed]
+    return feed | {value.name: np.zeros([1, *value.shape[1:]], types[value.type]) for value in states}
+
+
+def _differing(codes: np.ndarray, expected: np.ndarray, name: str, other: str) -> float:
+    """The share of frames in which codes [num_codebooks, frames] differ."""
+    differing = float((codes != expected).any(0).mean())
+    if differing > DIFFERING:
+        raise StageError(
+            f"{name} gives other codes than {other} in {differing:.2%} of {codes.shape[1]} frames; export/ is not written"
+        )
+    return differing
+
+
+def verify_waveform(folder: Path, speech: np.ndarray) -> dict[str, float]:
+    """Code speech [samples] with the exported weights; decode with one thread, with two, and with PyTorch.
+
+    Raises:
+        StageError: as `largest_sum`, or the outputs differ in any bit.
+    """
+    network = WaveformCodec.load(folder)
+    largest = largest_sum(network)
+    codecs = [Codec({"waveform": folder}, threads) for threads in (1, 2)]
+    codecs.append(Codec({"waveform": folder}, engine=lambda model: TorchEngine(network)))
+    data = codecs[0].encode(speech, step=VERIFIED_STEP)
+    output, *others = (codec.decode(data) for codec in codecs)
+    if not all(np.array_equal(output, other) for other in others):
+        raise StageError("one thread, two threads and PyTorch decode a file differently; export/ is not written")
+    return {"verified_seconds": len(speech) / network.config.sample_rate, "largest_sum": largest}
+
+
+def largest_sum(network: nn.Module) -> int:
     """The largest sum that any input of the exact layers can lead to.
 
     Raises:
         StageError: float32 does not hold it exactly.
     """
-    largest = {name: layer.largest_sum() for name, layer in exact_layers(codec)}
+    largest = {name: layer.largest_sum() for name, layer in exact_layers(network)}
     inexact = [name for name, value in largest.items() if value >= EXACT_LIMIT]
     if inexact:
         raise StageError(
@@ -96,48 +152,9 @@ def largest_sum(codec: nn.Module) -> int:
     return max(largest.values())
 
 
-def export_onnx(codec: TokenCodec, folder: Path) -> None:
-    """Write encoder.onnx and decoder.onnx, which go on from call to call; `codec.tokens.graph` says what goes in and out."""
-    (folder / "encoder.onnx").write_bytes(encoder_graph(codec))
-    (folder / "decoder.onnx").write_bytes(decoder_graph(codec))
-
-
-def verify(codec: TokenCodec, folder: Path, audio: np.ndarray) -> dict[str, float]:
-    """Compare onnxruntime, at once and frame by frame, with PyTorch on audio [samples], a multiple of hop long.
-
-    Raises:
-        StageError: codes depend on how the audio is cut, or differ from PyTorch's in more than DIFFERING of the frames, or
-            a sample by more than TOLERANCE.
-    """
-    hop, levels = codec.config.hop, codec.config.quantizer.levels
-    padded = np.concatenate([audio, np.zeros(hop, np.float32)])
-    encoder, decoder = (session((folder / f"{name}.onnx").read_bytes()) for name in ("encoder", "decoder"))
-    (codes,) = TokenWalk(encoder, "audio", [f"codes_{levels}"]).push(padded)
-    walk = TokenWalk(encoder, "audio", [f"codes_{levels}"])
-    pieces = [walk.push(piece)[0] for piece in np.split(padded, len(padded) // hop)]
-    if not np.array_equal(np.concatenate(pieces), codes):
-        raise StageError("encoder.onnx gives other codes frame by frame than at once; export/ is not written")
-    expected = codec.encode(torch.from_numpy(audio)[None])[0].numpy().T
-    differing = float((codes != expected).any(axis=1).mean())
-    if differing > DIFFERING:
-        raise StageError(
-            f"encoder.onnx gives other codes than PyTorch in {differing:.2%} of {len(codes)} frames; export/ is not written"
-        )
-    output = codec.decode(torch.from_numpy(codes.T)[None], len(audio))[0].numpy()
-    (decoded,) = TokenWalk(decoder, "codes", ["audio"]).push(codes)
-    difference = float(np.abs(decoded[hop:] - output).max())
-    if difference > TOLERANCE:
-        raise StageError(
-            f"decoder.onnx differs from PyTorch by {difference:.2e}, more than {TOLERANCE}; export/ is not written"
-        )
-    return {"verified_frames": len(codes), "differing_frames": differing, "largest_difference": difference}
-
-
-def _speech(shards: Shards, codec: TokenCodec) -> np.ndarray:
-    """Test speech [samples] of at most VERIFIED_SECONDS, a multiple of hop long."""
-    wanted = VERIFIED_SECONDS * codec.config.sample_rate
-    audio = np.concatenate([shards.clip(clip) for clip in range(min(len(shards), 50))])[:wanted]
-    return audio[: len(audio) // codec.config.hop * codec.config.hop]
+def _speech(shards: Shards, samples: int) -> np.ndarray:
+    """At most so many samples of the test split."""
+    return np.concatenate([shards.clip(clip) for clip in range(min(len(shards), 50))])[:samples]
 
 
 if __name__ == "__main__":

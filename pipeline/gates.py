@@ -1,102 +1,113 @@
-"""Stage `gates`: what was hoped for at the start, in the middle and at the end of training, met or missed.
+"""Stage `gates`: the targets for the start, the middle and the end of the token codec's training, met or missed.
 
-For a missed SNR it says what rate the speech asks for (stage `bound`), so that nobody chases what no codec could give.
+For a missed SNR it states the rate that the speech needs (stage `bound`), because no codec can do with less.
 """
 
 import csv
 import json
 import math
+from typing import NamedTuple
 
 import numpy as np
 
-from pipeline import files, stage
-from pipeline.sections import Gates, Params
+from pipeline.common import files, stage
+from pipeline.common.sections import Gate, Gates, Params
+
+Curve = list[dict[str, float]]  # points of `kbps` and `snr`
+
+
+class Measure(NamedTuple):
+    title: str
+    unit: str
+    at_most: bool  # whether lower is better
+
 
 MEASURES = {
-    "snr": ("SNR", "dB", "at least"),
-    "loss": ("total loss", "", "at most"),
-    "range_ratio": ("range ratio", "", "at least"),
+    "snr": Measure("SNR", "dB", at_most=False),
+    "loss": Measure("total loss", "", at_most=True),
+    "range_ratio": Measure("range ratio", "", at_most=False),
 }
 
 
 def main(params: Params) -> None:
     with (files.PLOTS / "tokens" / "history.csv").open(encoding="utf-8", newline="") as file:
         history = [{key: float(value or "nan") for key, value in row.items()} for row in csv.DictReader(file)]
-    judged = judge(history, params.gates, params.quantizer.levels)
+    verdicts = judge(history, params.gates)
     bound = json.loads((files.METRICS / "bound.json").read_text(encoding="utf-8"))
-    kbps = (
-        params.preprocess.sample_rate
-        / params.model.hop
-        * params.quantizer.levels
-        * math.log2(params.quantizer.size)
-        / 1000
-    )
-    met = [gate["met"] for gates in judged.values() for gate in gates.values()]
-    files.write_json(files.METRICS / "gates.json", {"met": sum(met), "missed": len(met) - sum(met), **judged})
-    text = page(judged, bound, kbps)
+    met = [verdict["met"] for gate in verdicts.values() for verdict in gate.values()]
+    files.write_json(files.METRICS / "gates.json", {"met": sum(met), "missed": len(met) - sum(met), **verdicts})
+    text = page(verdicts, bound, nominal_kbps(params))
     files.write_text(files.GATES, text)
     print(text)
 
 
-def judge(history: list[dict[str, float]], gates: Gates, levels: int) -> dict[str, dict[str, dict]]:
-    """For each gate that training got to, each measure: its `value` and the one `wanted`, and whether it is `met`.
+def nominal_kbps(params: Params) -> float:
+    """The rate of the codes alone, in kbit/s."""
+    frame_rate = params.preprocess.sample_rate / params.model.hop
+    return frame_rate * params.quantizer.num_codebooks * math.log2(params.quantizer.codebook_size) / 1000
+
+
+def judge(history: Curve, gates: Gates) -> dict[str, dict[str, dict[str, float | bool]]]:
+    """For each gate that training reached and each measure: its `value`, the `wanted` one, and whether it is `met`.
 
     Args:
-        history: a row an epoch, the first one before training, with `snr_N`, `loss` and `range_ratio`.
-        levels: number of codebooks at which SNR is judged.
+        history: one row per epoch, the first one before training, with `snr`, `loss` and `range_ratio`.
     """
-    reached = {"epoch 0": (gates.start, history[0])}
+    reached: dict[str, tuple[Gate, dict[str, float]]] = {"epoch 0": (gates.start, history[0])}
     if len(history) > gates.middle.epoch:
         reached[f"epoch {gates.middle.epoch}"] = (gates.middle, history[gates.middle.epoch])
     reached[f"end, epoch {len(history) - 1}"] = (gates.end, history[-1])
-    judged: dict[str, dict[str, dict]] = {}
-    for name, (gate, row) in reached.items():
-        values = {"snr": row[f"snr_{levels}"], "loss": row["loss"], "range_ratio": row["range_ratio"]}
-        judged[name] = {
-            measure: {
-                "value": value,
-                "wanted": getattr(gate, measure),
-                "met": value <= gate.loss if measure == "loss" else value >= getattr(gate, measure),
-            }
-            for measure, value in values.items()
-        }
-    return judged
+    return {
+        name: {measure: _verdict(measure, row[measure], getattr(gate, measure)) for measure in MEASURES}
+        for name, (gate, row) in reached.items()
+    }
 
 
-def page(judged: dict[str, dict[str, dict]], bound: dict[str, list[dict[str, float]]], kbps: float) -> str:
-    """The gates as Markdown. `bound` is metrics/bound.json, `kbps` the rate of the tokens."""
-    lines = ["# Hoped for, and reached", "", "| | hoped for | reached | |", "|---|---|---|---|"]
+def _verdict(measure: str, value: float, wanted: float) -> dict[str, float | bool]:
+    met = value <= wanted if MEASURES[measure].at_most else value >= wanted
+    return {"value": value, "wanted": wanted, "met": met}
+
+
+def page(verdicts: dict[str, dict[str, dict]], bound: dict[str, Curve], kbps: float) -> str:
+    """The gates as Markdown.
+
+    Args:
+        bound: contents of metrics/bound.json.
+        kbps: rate of the tokens.
+    """
+    lines = ["# Targets and results", "", "| | target | reached | |", "|---|---|---|---|"]
     missed = set()
-    for name, gates in judged.items():
-        for measure, gate in gates.items():
-            title, unit, way = MEASURES[measure]
-            verdict = "met" if gate["met"] else "**missed**"
-            hoped, reached = f"{way} {gate['wanted']:g} {unit}".rstrip(), f"{gate['value']:.2f} {unit}".rstrip()
-            lines.append(f"| {name}: {title} | {hoped} | {reached} | {verdict} |")
-            if measure == "snr" and not gate["met"]:
-                missed.add(gate["wanted"])
+    for name, gate in verdicts.items():
+        for key, verdict in gate.items():
+            measure = MEASURES[key]
+            limit = "at most" if measure.at_most else "at least"
+            target = f"{limit} {verdict['wanted']:g} {measure.unit}".rstrip()
+            reached = f"{verdict['value']:.2f} {measure.unit}".rstrip()
+            lines.append(
+                f"| {name}: {measure.title} | {target} | {reached} | {'met' if verdict['met'] else '**missed**'} |"
+            )
+            if key == "snr" and not verdict["met"]:
+                missed.add(verdict["wanted"])
+    variable, fixed = (interpolated(bound[name], "kbps", kbps, "snr") for name in ("charged", "fixed_rate"))
     lines += [
         "",
-        f"Tokens are coded at {kbps:g} kbit/s. What the test clips allow, whatever the codec (docs/bound.md):",
+        f"The tokens take {kbps:g} kbit/s. What the test clips allow with any codec (docs/bound.md):",
         "",
+        f"- at this rate about {variable:.1f} dB with bits that follow the speech, and {fixed:.1f} dB with equally many bits "
+        "for every frame if the decoder knew each frame's spectrum for free",
     ]
-    followed, equal = (interpolated(bound[name], "kbps", kbps, "snr") for name in ("charged", "fixed_rate"))
-    lines.append(
-        f"- at this rate about {followed:.1f} dB with bits that follow the speech, and {equal:.1f} dB with as many bits for "
-        "every frame, if the decoder knew each frame's spectrum for nothing;"
-    )
     for wanted in sorted(missed):
-        asked = interpolated(bound["charged"], "snr", wanted, "kbps")
+        needed = interpolated(bound["charged"], "snr", wanted, "kbps")
         lines.append(
-            f"- {wanted:g} dB asks for about {asked:.1f} kbit/s: `telucodec encode --snr {wanted:g}` gives it."
+            f"- {wanted:g} dB needs about {needed:.1f} kbit/s: `telucodec encode --snr {wanted:g}` delivers it"
         )
-    return "\n".join(lines).removesuffix(";") + "\n"
+    return "\n".join(lines) + "\n"
 
 
-def interpolated(curve: list[dict[str, float]], key: str, at: float, wanted: str) -> float:
-    """Of a curve of points, the value of `wanted` where `key` is `at`; at its ends the last one's."""
+def interpolated(curve: Curve, key: str, at: float, wanted: str) -> float:
+    """The value of `wanted` where `key` is `at`, on a curve of points; beyond its ends, that of the last point."""
     points = sorted((point[key], point[wanted]) for point in curve)
-    return float(np.interp(at, *zip(*points, strict=True)))
+    return float(np.interp(at, [x for x, _ in points], [y for _, y in points]))
 
 
 if __name__ == "__main__":

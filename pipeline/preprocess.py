@@ -1,7 +1,7 @@
-"""Stage `preprocess`: accepted recordings to 16 kHz mono, cut into clips, in memory-mapped shards for each split.
+"""Stage `preprocess`: convert accepted recordings to 16 kHz mono clips in memory-mapped shards, split by speaker.
 
-The layout follows from the manifest alone, so shards can be made in any order by any number of processes and come out the
-same to the byte. A finished shard outlives a kill; the next run makes the others.
+The manifest alone decides the layout, so that any number of processes can make the shards in any order with the same bytes.
+Finished shards survive a kill; the next run makes the others.
 """
 
 import contextlib
@@ -14,36 +14,39 @@ from collections.abc import Iterator
 from concurrent.futures import as_completed
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soxr
 from tqdm import tqdm
 
-from pipeline import data_card, files, stage
-from pipeline.audio import AudioError, read
-from pipeline.cluster import executor
-from pipeline.sections import Cluster, Params, Preprocess
-from pipeline.shards import FULL_SCALE, INDEX
-from pipeline.stage import StageError
+from pipeline.common import files, stage
+from pipeline.common.cluster import executor
+from pipeline.common.sections import Cluster, Params, Preprocess
+from pipeline.common.shards import FULL_SCALE, INDEX
+from pipeline.common.stage import StageError
+from pipeline.corpus import data_card
+from telucodec.audio import reading
+from telucodec.errors import AudioError
 
 SPLITS = "train", "validation", "test"
-SHARD_SECONDS = 900  # a recording is never parted, so a shard may be longer by one
+SHARD_SECONDS = 900  # a recording is never divided, so a shard may be longer by one
 SAMPLE_BYTES = 2
 
 
 @dataclass(frozen=True)
 class Source:
-    """A recording and where its clips begin, in samples after resampling."""
+    """A recording and its clips."""
 
-    row: dict  # of the manifest
+    row: dict[str, Any]  # of the manifest
     path: Path
-    length: int
-    starts: tuple[int, ...]
+    length: int  # samples after resampling
+    starts: tuple[int, ...]  # first sample of each clip
 
 
 @dataclass(frozen=True)
 class Shard:
-    """The unit of work: some recordings of one split in one file."""
+    """The unit of work: a file with some recordings of one split."""
 
     split: str
     name: str
@@ -60,8 +63,8 @@ def main(params: Params) -> None:
         except OSError as error:
             size = sum(source.length for shard in plan for source in shard.sources) * SAMPLE_BYTES / 1e6
             raise StageError(
-                f"cannot write the shards, {size:,.0f} MB in all: {error.strerror or error}. Finished ones are kept in "
-                f"{folder}; make room, then run `dvc repro` again"
+                f"cannot write the shards, {size:,.0f} MB in total: {error.strerror or error}. Finished ones are kept in "
+                f"{folder}; free some space, then run `dvc repro` again"
             ) from None
     summary = {split: _summary(files.SHARDS / split, params.preprocess.sample_rate) for split in SPLITS}
     files.write_json(files.METRICS / "preprocess.json", summary)
@@ -72,7 +75,7 @@ def main(params: Params) -> None:
 
 @contextlib.contextmanager
 def _alone() -> Iterator[None]:
-    """Wait for other runs: experiments beside the workspace share its work folder, and each run takes all cores."""
+    """Wait for other runs: all experiments share one work folder, and each run uses all cores."""
     with (files.work_folder("preprocess") / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -83,7 +86,7 @@ def _alone() -> Iterator[None]:
 
 
 def make_plan(params: Params) -> list[Shard]:
-    """Every accepted recording of the manifest into a split, a shard and clips.
+    """Assign every accepted recording of the manifest to a split, a shard and clips.
 
     Raises:
         StageError: a split would be empty.
@@ -99,18 +102,18 @@ def make_plan(params: Params) -> list[Shard]:
             continue
         split = "test" if row["set"] == "evaluation" else split_of(_unit(row, settings), settings)
         if split == "test" and row["set"] == "data" and "evaluation" in roots:
-            continue  # these speakers stay unheard, so that figures on both test sets can be compared
+            continue  # these speakers are never trained on, so that results on both test sets can be compared
         members[split].append(_source(row, roots[row["set"]], split, settings))
     _refuse_empty(members, settings)
     return [shard for split in SPLITS for shard in _into_shards(split, members[split], settings.sample_rate)]
 
 
-def _unit(row: dict, settings: Preprocess) -> str:
+def _unit(row: dict[str, Any], settings: Preprocess) -> str:
     return row["speaker"] if settings.split_by == "speaker" else row["path"]
 
 
 def split_of(unit: str, settings: Preprocess) -> str:
-    """The split of a speaker or recording. It depends on nothing else, so that new recordings move no old one."""
+    """The split of a speaker or recording. It depends on nothing else, so new recordings never move an old one."""
     digest = hashlib.sha256(f"{settings.split_seed}:{unit}".encode()).digest()
     place = int.from_bytes(digest[:8], "big") / 2**64
     if place < settings.test_fraction:
@@ -118,7 +121,7 @@ def split_of(unit: str, settings: Preprocess) -> str:
     return "validation" if place < settings.test_fraction + settings.validation_fraction else "train"
 
 
-def _source(row: dict, root: Path, split: str, settings: Preprocess) -> Source:
+def _source(row: dict[str, Any], root: Path, split: str, settings: Preprocess) -> Source:
     length = -(-row["frames"] * settings.sample_rate // row["rate"])
     longest = round(settings.clip_seconds * settings.sample_rate)
     pieces = 1 if split == "test" else -(-length // longest)
@@ -129,11 +132,11 @@ def _source(row: dict, root: Path, split: str, settings: Preprocess) -> Source:
 def _refuse_empty(members: dict[str, list[Source]], settings: Preprocess) -> None:
     if all(members.values()):
         return
-    found = ", ".join(f"{split}: {len(sources)}" for split, sources in members.items())
+    counts = ", ".join(f"{split}: {len(sources)}" for split, sources in members.items())
     units = {_unit(source.row, settings) for sources in members.values() for source in sources}
     raise StageError(
-        f"a split is empty (recordings in {found}; {len(units)} {settings.split_by}s in all). Let single recordings be "
-        "split with -S preprocess.split_by=recording, try another -S preprocess.split_seed=N, change "
+        f"a split is empty (recordings in {counts}; {len(units)} {settings.split_by}s in total). Split by recording with "
+        "-S preprocess.split_by=recording, try another -S preprocess.split_seed=N, change "
         "preprocess.validation_fraction and test_fraction, or name a test folder with -S evaluate.root=DIR"
     )
 
@@ -151,9 +154,9 @@ def _into_shards(split: str, sources: list[Source], rate: int) -> list[Shard]:
 
 
 def _work_folder(plan: list[Shard], settings: Preprocess) -> Path:
-    """Where finished shards wait for the others; folders of other plans are removed."""
+    """The folder for finished shards of this plan; folders of other plans are removed."""
     described = [[shard.split, [[source.row, source.starts] for source in shard.sources]] for shard in plan]
-    code = b"".join(Path(__file__).with_name(name).read_bytes() for name in ("preprocess.py", "audio.py"))
+    code = b"".join(path.read_bytes() for path in [Path(__file__), *sorted(Path(reading.__file__).parent.glob("*.py"))])
     key = hashlib.sha256(json.dumps([described, settings.model_dump()]).encode() + code).hexdigest()[:16]
     folder = files.work_folder(f"preprocess/{key}")
     for other in folder.parent.iterdir():
@@ -163,11 +166,11 @@ def _work_folder(plan: list[Shard], settings: Preprocess) -> Path:
 
 
 def build(plan: list[Shard], folder: Path, settings: Preprocess, cluster: Cluster) -> None:
-    """Make the shards of a plan that `folder` does not hold yet.
+    """Make the shards of a plan that are not in `folder` yet.
 
     Raises:
-        StageError: a recording is not what discover saw, or the cluster failed.
-        OSError: a shard cannot be written, for want of room say.
+        StageError: a recording has changed since discover, or the cluster failed.
+        OSError: a shard cannot be written, for example because the disk is full.
     """
     missing = [
         shard for shard in plan if not (_index(folder, shard).exists() and (folder / shard.split / shard.name).exists())
@@ -182,10 +185,10 @@ def build(plan: list[Shard], folder: Path, settings: Preprocess, cluster: Cluste
             done.result()
             seconds = sum(source.length for source in running[done].sources) / settings.sample_rate
             bar.update(round(seconds / 60, 1))
-    unseen = [shard.name for shard in plan if not _index(folder, shard).exists()]
-    if unseen:
+    lost = [shard.name for shard in plan if not _index(folder, shard).exists()]
+    if lost:
         raise StageError(
-            f"shards {', '.join(unseen)} were made but are not in {folder}; the machines of cluster.dask must share it"
+            f"shards {', '.join(lost)} were made but are not in {folder}; the machines of cluster.dask must share it"
         )
 
 
@@ -194,7 +197,7 @@ def _index(folder: Path, shard: Shard) -> Path:
 
 
 def make_shard(shard: Shard, folder: Path, settings: Preprocess) -> None:
-    """Write one shard and, when it is whole, its part of the index."""
+    """Write one shard and, after that, its part of the index."""
     lines, offset = [], 0
     with files.whole_file(folder / shard.split / shard.name) as temporary, temporary.open("wb") as file:
         for source in shard.sources:
@@ -202,11 +205,10 @@ def make_shard(shard: Shard, folder: Path, settings: Preprocess) -> None:
             for start, end in zip(source.starts, (*source.starts[1:], source.length), strict=True):
                 samples, scale, gain = normalised(audio[start:end], settings.normalize)
                 file.write(samples.tobytes())
+                name = source.row["path"]
                 record = {
-                    "clip": f"{source.row['path']}@{start / settings.sample_rate:g}"
-                    if len(source.starts) > 1
-                    else source.row["path"],
-                    "source": source.row["path"],
+                    "clip": name if len(source.starts) == 1 else f"{name}@{start / settings.sample_rate:g}",
+                    "source": name,
                     "sha256": source.row["sha256"],
                     "speaker": source.row["speaker"],
                     "start": start / settings.sample_rate,
@@ -225,13 +227,14 @@ def resampled(source: Source, rate: int) -> np.ndarray:
     """The recording as mono at `rate`: float32 [source.length].
 
     Raises:
-        StageError: the file is not what discover saw.
+        StageError: the file has changed since discover.
     """
-    remedy = "it changed since discover looked at it; run `dvc repro` again"
+    remedy = "it has changed since discover read it; run `dvc repro` again"
     try:
-        samples, own_rate = read(source.path)
+        samples, own_rate = reading.read_channels(source.path)
     except AudioError as error:
-        raise StageError(f"{source.path}: {error}; {remedy}") from None
+        cause = str(error).removeprefix(f"{source.path}: ")
+        raise StageError(f"{source.path}: {cause}; {remedy}") from None
     if (len(samples), own_rate) != (source.row["frames"], source.row["rate"]):
         raise StageError(f"{source.path}: {len(samples)} frames at {own_rate} Hz; {remedy}")
     mono = samples.mean(axis=1) if samples.shape[1] > 1 else samples[:, 0]
@@ -241,14 +244,21 @@ def resampled(source: Source, rate: int) -> np.ndarray:
 
 
 def normalised(audio: np.ndarray, how: str) -> tuple[np.ndarray, float, float]:
-    """Audio as int16, its scale (value of full scale in model units) and the gain that normalisation applied."""
+    """Audio [samples] as int16, its scale (the float value of full scale) and the gain that normalisation applied.
+
+    With a scale and a gain of 1, 16-bit samples keep their exact values.
+
+    Args:
+        how: `clip`, `peak` or `none`, as in params.yaml.
+    """
     peak = float(np.abs(audio).max())
     scale, gain = 1.0, 1.0
     if how == "peak" and peak > 0:
         gain = 1 / peak
     elif how == "none":
         scale = max(1.0, peak)
-    return np.round(np.clip(audio * (gain / scale), -1, 1) * FULL_SCALE).astype("<i2"), scale, gain
+    integers = np.round(audio * (gain / scale) * FULL_SCALE)
+    return np.clip(integers, -FULL_SCALE, FULL_SCALE - 1).astype("<i2"), scale, gain
 
 
 def _publish(plan: list[Shard], folder: Path) -> None:
@@ -263,7 +273,7 @@ def _publish(plan: list[Shard], folder: Path) -> None:
     shutil.rmtree(folder)
 
 
-def _summary(folder: Path, rate: int) -> dict:
+def _summary(folder: Path, rate: int) -> dict[str, float]:
     clips = [json.loads(line) for line in (folder / INDEX).read_text(encoding="utf-8").splitlines()]
     return {
         "clips": len(clips),

@@ -1,7 +1,7 @@
-"""Stage `sample`: the built-in Telugu speech, so that a fresh machine can train without any download.
+"""Stage `sample`: synthetic Telugu speech, so that a new machine can train without a download.
 
-espeak-ng, from the espeakng-loader package, speaks pipeline/telugu_text.py in several voices. The result is the same to
-the byte on every run with the same version of the package.
+espeak-ng, from the espeakng-loader package, speaks pipeline/corpus/telugu_text.py in several voices. With the same version of
+the package, every run gives the same bytes.
 """
 
 import ctypes
@@ -18,23 +18,23 @@ import numpy as np
 import soundfile
 from tqdm import tqdm
 
-from pipeline import files, stage
-from pipeline.sections import BUILT_IN_SPEECH, Params
-from pipeline.stage import StageError
-from pipeline.telugu_text import SENTENCES
+from pipeline.common import files, stage
+from pipeline.common.sections import BUILT_IN_SPEECH, Params
+from pipeline.common.stage import StageError
+from pipeline.corpus.telugu_text import SENTENCES
 
-# espeak-ng's voice variants, ordered so that the first 4, the default 14 and all of them hold voices for training (t),
+# espeak-ng's voice variants, in an order in which the first 4, the default 14 and all 16 include voices for training (t),
 # validation (v) and test (x) under the default split:
 #          t     t     v     x     t     t     t     x     v        t     t        t     t       t       t     t
 VOICES = ("m1", "f1", "m5", "f5", "f2", "m3", "f3", "m2", "Annie", "m7", "linda", "m4", "adam", "steph", "f4", "m6")
 
 SYNCHRONOUS_OUTPUT, DONT_EXIT, UTF8_TEXT = 2, 0x8000, 1  # constants of espeak-ng's speak_lib.h
-LONGEST_PATH = 140  # bytes; espeak-ng has room for 160 and puts file names behind it
+LONGEST_PATH = 140  # bytes; espeak-ng has a buffer of 160 and appends file names
 RATE, PITCH, RANGE = 1, 3, 4
 
-# espeak-ng's voices are brighter than recorded speech: a quarter of their energy lies above 1 kHz, a tenth in
-# recordings of Telugu and its neighbours. A first-order low-pass with this corner (Hz) brings them to the same balance
-# there. Above 2 kHz it leaves less than recordings have (0.8 % of the energy against 4 %): this speech is easier to code.
+# espeak-ng's voices are brighter than recorded speech: a quarter of their energy is above 1 kHz, but only a tenth in
+# recordings of Telugu and related languages. A first-order low-pass with this corner (Hz) restores the balance at 1 kHz.
+# Above 2 kHz it leaves less energy than recordings have (0.8 % against 4 %), so this speech is easier to code.
 TILT = 700.0
 
 
@@ -42,37 +42,41 @@ def main(params: Params) -> None:
     target = Path(BUILT_IN_SPEECH)
     if not params.data.is_built_in:
         with files.whole_folder(target):
-            print(f"data.root is {params.data.root}: no built-in speech needed")
+            print(f"data.root is {params.data.root}, so the built-in speech is not needed")
         return
     voices = VOICES[: params.sample.voices]
     seconds = params.sample.minutes * 60 / len(voices)
     with files.whole_folder(target) as folder:
         jobs = [(number, voice, seconds, folder / voice) for number, voice in enumerate(voices)]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            spoken = pool.map(_in_own_process, jobs)
-            total = sum(tqdm(spoken, total=len(jobs), desc="sample", unit="voice", file=sys.stderr, disable=None))
+            durations = pool.map(_in_own_process, jobs)
+            total = sum(tqdm(durations, total=len(jobs), desc="sample", unit="voice", file=sys.stderr, disable=None))
     print(f"{target}: {total / 60:.1f} minutes, {len(voices)} voices")
 
 
 def _in_own_process(job: tuple[int, str, float, Path]) -> float:
-    """espeak-ng keeps state, and what a voice says must not depend on who spoke before in the same process."""
+    """Speak one voice in a new process: espeak-ng keeps state, on which the next voice would depend.
+
+    Raises:
+        StageError: espeak-ng crashed.
+    """
     try:
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
             return process.submit(_speak_voice, job).result()
     except BrokenProcessPool:
-        raise StageError(f"espeak-ng died while speaking with voice {job[1]}; reinstall espeakng-loader") from None
+        raise StageError(f"espeak-ng crashed with voice {job[1]}; reinstall espeakng-loader") from None
 
 
 def _speak_voice(job: tuple[int, str, float, Path]) -> float:
-    """Speak whole sentences in one voice, as near to `seconds` in all as they come; returns how long they last."""
+    """Speak whole sentences in one voice, about `seconds` in total; returns their exact duration in seconds."""
     number, voice, seconds, folder = job
     folder.mkdir()
     random = np.random.default_rng(number)
     rate, pitch, pitch_range = 150 + 6 * (number % 7), 40 + 7 * (number % 4), 45 + 5 * (number % 6)
     speaker = Speaker(voice, rate, pitch, pitch_range)
     pole = np.exp(-2 * np.pi * TILT / speaker.sample_rate)
-    tilt = (1 - pole) * pole ** np.arange(128)  # ends 220 dB down; scipy's filters take longer to import than to speak
-    level = random.uniform(-6, 0)  # dB; speakers differ in loudness, and their sentences a little
+    tilt = (1 - pole) * pole ** np.arange(128)  # ends at -220 dB; importing scipy's filters takes longer than speaking
+    level = random.uniform(-6, 0)  # dB; speakers differ in loudness, and so, a little, do their sentences
     order, spoken = random.permutation(len(SENTENCES)), 0.0
     for turn in range(10_000):
         audio = speaker.say(SENTENCES[order[turn % len(order)]])
@@ -85,11 +89,15 @@ def _speak_voice(job: tuple[int, str, float, Path]) -> float:
 
 
 class Speaker:
-    """One voice of espeak-ng; one to a process."""
+    """One voice of espeak-ng; a process can have only one.
+
+    Raises:
+        StageError: the voice or the library is missing.
+    """
 
     def __init__(self, voice: str, rate: int, pitch: int, pitch_range: int):
         data = Path(espeakng_loader.get_data_path())
-        if not (data / "voices" / "!v" / voice).exists():  # espeak-ng would quietly take its plain voice
+        if not (data / "voices" / "!v" / voice).exists():  # espeak-ng would silently use its default voice
             raise StageError(f"espeakng-loader has no voice variant {voice}; install the version in constraints.txt")
         if len(os.fsencode(data)) > LONGEST_PATH:
             self._shortcut = tempfile.TemporaryDirectory()
@@ -102,25 +110,27 @@ class Speaker:
         self.sample_rate = self._library.espeak_Initialize(SYNCHRONOUS_OUTPUT, 0, os.fsencode(data), DONT_EXIT)
         if self.sample_rate <= 0 or self._library.espeak_SetVoiceByName(f"te+{voice}".encode()) != 0:
             raise StageError(f"espeak-ng cannot speak Telugu with voice {voice}; reinstall espeakng-loader")
-        self._library.espeak_ng_SetRandSeed(ctypes.c_long(1))  # its fricatives' noise; seeded by the clock otherwise
+        self._library.espeak_ng_SetRandSeed(
+            ctypes.c_long(1)
+        )  # for the noise of fricatives, otherwise seeded by the clock
         for parameter, value in ((RATE, rate), (PITCH, pitch), (RANGE, pitch_range)):
             self._library.espeak_SetParameter(parameter, value, 0)
-        self._heard: list[np.ndarray] = []
+        self._chunks: list[np.ndarray] = []
         callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
-        self._callback = callback(self._hear)  # kept, or it would be collected while the library still calls it
+        self._callback = callback(self._receive)  # a reference, or it would be collected while the library calls it
         self._library.espeak_SetSynthCallback(self._callback)
 
-    def _hear(self, samples, count: int, _events) -> int:
+    def _receive(self, samples: "ctypes._Pointer[ctypes.c_short]", count: int, _events: int | None) -> int:
         if samples and count:
-            self._heard.append(np.ctypeslib.as_array(samples, (count,)).copy())
+            self._chunks.append(np.ctypeslib.as_array(samples, (count,)).copy())
         return 0
 
     def say(self, text: str) -> np.ndarray:
         """A sentence as int16 samples."""
-        self._heard.clear()
+        self._chunks.clear()
         encoded = text.encode()
         self._library.espeak_Synth(encoded, ctypes.c_size_t(len(encoded) + 1), 0, 1, 0, UTF8_TEXT, None, None)
-        return np.concatenate(self._heard)
+        return np.concatenate(self._chunks)
 
 
 if __name__ == "__main__":

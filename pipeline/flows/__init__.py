@@ -1,10 +1,10 @@
-"""The pipeline as Prefect flows: scheduled, observable, restartable. docs/prefect.md says how to use them.
+"""The pipeline as Prefect flows: scheduled, observable, restartable. docs/prefect.md describes their use.
 
-guard      ends a stage whose flow died
-workspace  one run at a time, records of live runs, the sweep that clears what dead ones left
-graph      what DVC and git know: stages, their state, experiments, metrics
-stages     stages as processes whose output goes into the run's log
+guard      ends a stage whose flow has died
+workspace  one run at a time, records of live runs, and the sweep that cleans up after dead ones
+stages     stages as processes whose output goes into the log of the run
 artifacts  what the UI shows: progress, metrics against the baseline, links
 flows      train_codec, run_experiments, watch_data
+ladder     the fix ladder, one task for each rung and seed
 serve      a server, a worker and the deployments on this machine
 """

@@ -1,8 +1,8 @@
-"""What the UI shows of a run. None of it can end the run: a server that is away is logged, not raised."""
+"""What the UI shows of a run. Nothing here can end the run: errors of the server are logged, not raised."""
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from uuid import UUID
 
 from prefect import get_run_logger
@@ -14,8 +14,7 @@ from prefect.artifacts import (
 )
 from prefect.client.orchestration import get_client
 
-from pipeline import files
-from pipeline.flows import graph
+from pipeline.common import dvc_repo, files
 
 EPOCH = re.compile(r"^epoch +(\d+) +(.*)")
 TRACKED = re.compile(r"^W&B: (?:offline run; upload it with: wandb sync )?(\S+)$")
@@ -23,6 +22,7 @@ TRACKED = re.compile(r"^W&B: (?:offline run; upload it with: wandb sync )?(\S+)$
 
 @contextlib.contextmanager
 def optional(what: str) -> Iterator[None]:
+    """Log an exception of the block instead of raising it."""
     try:
         yield
     except Exception as error:  # whatever the client raises
@@ -30,7 +30,7 @@ def optional(what: str) -> Iterator[None]:
 
 
 class Progress:
-    """Progress of a stage that prints `epoch N  ...` lines, as an artifact; nothing for other stages."""
+    """Progress of a stage that prints lines `epoch N  ...`, as an artifact; nothing for other stages."""
 
     def __init__(self, stage: str, epochs: int):
         self._stage, self._epochs = stage, epochs
@@ -48,54 +48,59 @@ class Progress:
         if self._artifact:
             self._show(100.0, "")
 
-    def _show(self, percent: float, said: str) -> None:
+    def _show(self, percent: float, headline: str) -> None:
         with optional("progress"):
             if self._artifact is None:
                 description = f"{self._stage}: of {self._epochs} epochs"
-                self._artifact = create_progress_artifact(percent, key=self._key, description=description)
-            elif said:
+                created = create_progress_artifact(percent, key=self._key, description=description)
+                assert isinstance(created, UUID), "called outside of asynchronous code"
+                self._artifact = created
+            elif headline:
                 update_progress_artifact(
-                    self._artifact, percent, description=f"{self._stage}, of {self._epochs} epochs: {said}"
+                    self._artifact, percent, description=f"{self._stage}, of {self._epochs} epochs: {headline}"
                 )
             else:
                 update_progress_artifact(self._artifact, percent)
 
 
 def show_results(run: UUID, name: str, revision: str | None) -> str:
-    """Metrics of the workspace or of an experiment beside those of the last commit, and links; returns the SNR in words.
+    """Show metrics of the workspace or of an experiment against those of the last commit, and links; return the SNR in words.
 
     Args:
-        run: gets the SNR into its name and tags.
+        run: the flow run, whose name and tags get the SNR.
         revision: git reference of the experiment; None: the workspace.
     """
-    measured, baseline = graph.metrics(revision), graph.metrics("HEAD")
+    measured, baseline = dvc_repo.metrics(revision), dvc_repo.metrics("HEAD")
+    paths = sorted(measured, key=lambda path: not path.endswith("evaluate.json"))  # the most important metrics first
     rows = [
-        {"file": path, "metric": metric, "baseline": baseline.get(path, {}).get(metric), "this run": value}
-        for path, values in measured.items()
-        for metric, value in values.items()
+        {"file": path, "metric": metric, "baseline": before, "this run": value, "change": _change(before, value)}
+        for path in paths
+        for metric, value in measured[path].items()
+        for before in [baseline.get(path, {}).get(metric)]
     ]
-    for row in rows:
-        row["change"] = None if row["baseline"] is None else float(f"{row['this run'] - row['baseline']:.4g}")
-    rows.sort(key=lambda row: not row["file"].endswith("evaluate.json"))  # what a run is judged by comes first
-    reached = graph.headline(measured)
-    said = ", ".join(f"{label} {value:.2f} dB" for label, value in reached.items())
+    snr = dvc_repo.headline(measured)
+    summary = ", ".join(f"{label} {value:.2f} dB" for label, value in snr.items())
     with optional("results"):
-        create_table_artifact(rows, key="metrics", description=f"# {name}: {said}\nbaseline: the last commit")
+        create_table_artifact(rows, key="metrics", description=f"# {name}: {summary}\nbaseline: the last commit")
         create_markdown_artifact(_links(name, revision), key="links")
     with optional("name"), get_client(sync_client=True) as client:
-        best = f"{name} {max(reached.values()):.2f} dB" if reached else name
-        tags = {*client.read_flow_run(run).tags, *(f"{label} {value:.2f} dB" for label, value in reached.items())}
+        best = f"{name} {max(snr.values()):.2f} dB" if snr else name
+        tags = {*client.read_flow_run(run).tags, *(f"{label} {value:.2f} dB" for label, value in snr.items())}
         client.update_flow_run(run, name=best, tags=sorted(tags))
-    return said
+    return summary
 
 
-def show_table(rows: list[dict], name: str, description: str) -> None:
+def _change(before: float | None, value: float) -> float | None:
+    return None if before is None else float(f"{value - before:.4g}")
+
+
+def show_table(rows: Sequence[Mapping[str, object]], name: str, description: str) -> None:
     with optional(name):
-        create_table_artifact(rows, key=key(name), description=description)
+        create_table_artifact([dict(row) for row in rows], key=key(name), description=description)
 
 
 def key(text: str) -> str:
-    """Text as an artifact's key: lower case letters, digits and dashes."""
+    """A text as an artifact key: lower-case letters, digits and dashes."""
     return re.sub("[^a-z0-9]+", "-", text.lower()).strip("-")
 
 
@@ -103,8 +108,8 @@ def _links(name: str, revision: str | None) -> str:
     root = files.repository()
     if revision:
         return (
-            f"# DVC experiment `{name}`\n\nThe workspace is as it was. `dvc exp show` lists it, `dvc exp apply {name}` "
-            f"brings it here, `dvc metrics diff HEAD {name}` and `dvc plots diff HEAD {name}` compare it."
+            f"# DVC experiment `{name}`\n\nThe workspace is unchanged. `dvc exp show` lists it, `dvc exp apply {name}` "
+            f"applies it here, `dvc metrics diff HEAD {name}` and `dvc plots diff HEAD {name}` compare it."
         )
     folders = [folder for folder in (root / "report", root / files.EXPORT) if folder.exists()]
     lines = [f"- [{folder.name}](file://{folder})" for folder in folders]

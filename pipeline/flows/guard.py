@@ -1,7 +1,7 @@
-"""Runs a command that must not outlive who started it: `python guard.py COMMAND...` with a pipe as standard input.
+"""Runs a command that must not outlive its starter: `python guard.py COMMAND...` with a pipe as standard input.
 
-The pipe closes when the starter ends, in whatever way; then the guard ends its whole process group, itself included. The
-starter makes it the leader of a session of its own.
+The pipe closes when the starter ends, whatever the reason; then the guard ends its whole process group, including itself. The
+starter must make it the leader of a new session.
 """
 
 import os

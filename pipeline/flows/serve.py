@@ -1,4 +1,4 @@
-"""A Prefect server, a worker and the deployments on this machine, for its loopback address only."""
+"""A Prefect server, a worker and the deployments on this machine, reachable from this machine only."""
 
 import contextlib
 import os
@@ -9,25 +9,26 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
-from pipeline import files
+from pipeline.common import files
 
 POOL = "telucodec"
 START_SECONDS = 180
-DEMO_RUN = {"train.epochs": 3, "train.steps_per_epoch": 10, "quantizer.size": 64, "model.channels": 32}
+DEMO_RUN = {"train.epochs": 3, "train.steps_per_epoch": 10, "quantizer.codebook_size": 64, "model.channels": 32}
 
 
 def environment(port: int) -> dict[str, str]:
-    """Variables with which every Prefect command speaks to the server at `port`, and the UI to its own."""
+    """The environment in which Prefect commands and the UI use the server at `port`."""
     return os.environ | {
         "PREFECT_SERVER_API_HOST": "127.0.0.1",
-        "PREFECT_SERVER_API_PORT": str(port),  # --port alone leaves the UI at the default port
+        "PREFECT_SERVER_API_PORT": str(port),  # with --port alone the UI would use the default port
         "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_CLOUD_ENABLE_ORCHESTRATION_TELEMETRY": "false",
-        "PREFECT_CLIENT_MAX_RETRIES": "8",  # a run outlasts a restart of the server
-        "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "10",  # a new schedule is taken up within this, not a minute
+        "PREFECT_CLIENT_MAX_RETRIES": "8",  # a run survives a restart of the server
+        "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "10",  # so that a new schedule starts soon
         "PREFECT_WORKER_QUERY_SECONDS": "5",
         "DO_NOT_TRACK": "1",
         "TELUCODEC_ROOT": str(files.repository()),
@@ -37,10 +38,12 @@ def environment(port: int) -> dict[str, str]:
 
 @contextlib.contextmanager
 def server(port: int) -> Iterator[subprocess.Popen]:
-    """A server on loopback that answers; ended after the block."""
+    """A running server; it ends after the block."""
     with socket.socket() as probe:
         if probe.connect_ex(("127.0.0.1", port)) == 0:
-            sys.exit(f"error: port {port} is taken; is a server running already? Another: make serve PORT={port + 1}")
+            sys.exit(
+                f"error: port {port} is in use; is a server running already? Try another: make serve PORT={port + 1}"
+            )
     with _ended(_prefect(port, "server", "start")) as process:
         deadline = time.monotonic() + START_SECONDS
         while not _answers(port):
@@ -51,7 +54,7 @@ def server(port: int) -> Iterator[subprocess.Popen]:
 
 
 def deploy(port: int) -> None:
-    """Create the work pool and the deployments of prefect.yaml, and sweep dead runs, whose slots the new ones need."""
+    """Create the work pool and the deployments of prefect.yaml, and sweep dead runs, whose slots new runs need."""
     for command in (
         ["work-pool", "create", POOL, "--type", "process", "--overwrite"],
         ["--no-prompt", "deploy", "--all"],
@@ -63,12 +66,12 @@ def deploy(port: int) -> None:
 
 
 def worker(port: int) -> contextlib.AbstractContextManager[subprocess.Popen]:
-    """A worker for the pool, ended after the block; it hands a stop on to its runs."""
+    """A worker for the pool; it ends after the block and passes the signal on to its runs."""
     return _ended(_prefect(port, "worker", "start", "--pool", POOL))
 
 
 def serve(port: int) -> None:
-    """Server, deployments and worker until Ctrl-C or SIGTERM."""
+    """Run a server, the deployments and a worker until Ctrl-C or SIGTERM."""
     signal.signal(signal.SIGTERM, _interrupt)
     with server(port):
         deploy(port)
@@ -79,7 +82,7 @@ def serve(port: int) -> None:
 
 
 def demo(port: int) -> None:
-    """Show a scheduled run happening: one every 30 s, until the first has ended; then the schedule is taken away."""
+    """Show a scheduled run: one every 30 s until the first has ended; then remove the schedule."""
     os.environ.update(environment(port))
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.actions import DeploymentScheduleCreate
@@ -87,27 +90,29 @@ def demo(port: int) -> None:
     from prefect.client.schemas.schedules import IntervalSchedule
 
     signal.signal(signal.SIGTERM, _interrupt)
-    with contextlib.ExitStack() as held:
+    with contextlib.ExitStack() as stack:
         if not _answers(port):
-            held.enter_context(server(port))
+            stack.enter_context(server(port))
         deploy(port)
-        held.enter_context(worker(port))
-        client = held.enter_context(get_client(sync_client=True))
+        stack.enter_context(worker(port))
+        client = stack.enter_context(get_client(sync_client=True))
         deployment = client.read_deployment_by_name("train-codec/on-demand").id
         parameters = {"overrides": DEMO_RUN}
-        of_it = DeploymentFilter(id=DeploymentFilterId(any_=[deployment]))
-        earlier = {run.id for run in client.read_flow_runs(deployment_filter=of_it)}
-        order = DeploymentScheduleCreate(schedule=IntervalSchedule(interval=30), parameters=parameters)
+        only = DeploymentFilter(id=DeploymentFilterId(any_=[deployment]))
+        earlier = {run.id for run in client.read_flow_runs(deployment_filter=only)}
+        order = DeploymentScheduleCreate(
+            schedule=IntervalSchedule(interval=timedelta(seconds=30)), parameters=parameters
+        )
         (schedule,) = client.create_deployment_schedules(deployment, [order])
-        held.callback(client.delete_deployment_schedule, deployment, schedule.id)
-        began, said = time.monotonic(), ""
-        print(f"a run every 30 s from now on; watch it at http://127.0.0.1:{port}/deployments/deployment/{deployment}")
+        stack.callback(client.delete_deployment_schedule, deployment, schedule.id)
+        began, status = time.monotonic(), ""
+        print(f"one run every 30 s; watch them at http://127.0.0.1:{port}/deployments/deployment/{deployment}")
         while True:
-            runs = [run for run in client.read_flow_runs(deployment_filter=of_it) if run.id not in earlier]
-            first = min(runs, key=lambda run: run.expected_start_time, default=None)
-            if first and said != (said := f"{first.name}: {first.state_name}"):
-                print(f"{time.monotonic() - began:5.0f} s  {said}  {first.state.message or ''}", flush=True)
-            if first and first.state.is_final():
+            runs = [run for run in client.read_flow_runs(deployment_filter=only) if run.id not in earlier]
+            first = min(runs, key=lambda run: str(run.expected_start_time), default=None)
+            if first and first.state and status != (status := f"{first.name}: {first.state_name}"):
+                print(f"{time.monotonic() - began:5.0f} s  {status}  {first.state.message or ''}", flush=True)
+            if first and first.state and first.state.is_final():
                 return
             time.sleep(0.5)
 
@@ -122,7 +127,7 @@ def _command() -> list[str]:
 
 @contextlib.contextmanager
 def _ended(process: subprocess.Popen) -> Iterator[subprocess.Popen]:
-    """End a process after the block: by SIGTERM, which Prefect's processes hand on to what they started, then by force."""
+    """End a process after the block: first with SIGTERM, which Prefect passes on to its child processes, then by force."""
     try:
         yield process
     finally:
@@ -143,5 +148,5 @@ def _answers(port: int) -> bool:
     return False
 
 
-def _interrupt(*_) -> None:
+def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""What the ladder reached, as tables (docs/figures/fixes.json, without.json) and a picture."""
+"""The results of the ladder as tables (docs/figures/fixes.json, without.json) and pictures."""
 
 import statistics
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import vl_convert
 
-from pipeline import files
+from pipeline.common import files
 from pipeline.ladder.plan import Overrides, Run
 from pipeline.ladder.runs import Result
 
@@ -27,41 +27,31 @@ FORMATS = {"range_ratio": ".2f", "output_mean": "+.4f", "loss": ".3g"}
 
 def write(name: str, title: str, results: Sequence[tuple[Run, Sequence[Result]]]) -> None:
     """Write docs/figures/NAME.json and docs/images/NAME.png."""
-    rows = [row(run, reached) for run, reached in results]
+    rows = [row(run, seeds) for run, seeds in results]
     files.write_json(FIGURES / f"{name}.json", {"columns": COLUMNS, "rows": rows})
     IMAGES.mkdir(parents=True, exist_ok=True)
     with files.whole_file(IMAGES / f"{name}.png") as path:
         path.write_bytes(picture(title, results))
 
 
-def row(run: Run, reached: Sequence[Result]) -> list[str]:
-    """One line of the table: mean ± standard deviation over the seeds, in dB where nothing else is said."""
+def row(run: Run, seeds: Sequence[Result]) -> list[str]:
+    """One row of the table: mean ± standard deviation over the seeds; SNR in dB."""
     cells = [run.name.partition("-")[2].replace("-", " ", 1) if run.name[:4] == "fix-" else run.name, change(run.fix)]
-    finished = [result for result in reached if result.history]
+    finished = [result for result in seeds if result.history]
     if not finished:
-        return [*cells, reached[0].failure, *[""] * (len(COLUMNS) - 3)]
+        return [*cells, seeds[0].failure, *[""] * (len(COLUMNS) - 3)]
     for place in (0, len(finished[0].history) // 2, -1):
-        cells.append(_spread([snr(result, place) for result in finished], ".2f"))
+        cells.append(_spread([result.history[place]["snr"] for result in finished], ".2f"))
     cells += [_spread([result.history[-1][key] for result in finished], form) for key, form in FORMATS.items()]
-    cells.append(_spread([perplexity(result) for result in finished], ".0f"))
-    if len(finished) < len(reached):
-        cells[4] += f" ({len(finished)} of {len(reached)} seeds; {next(r.failure for r in reached if r.failure)})"
+    cells.append(_spread([result.statistics[-1]["perplexity"] for result in finished], ".0f"))
+    if len(finished) < len(seeds):
+        failure = next(result.failure for result in seeds if result.failure)
+        cells[4] += f" ({len(finished)} of {len(seeds)} seeds; {failure})"
     return cells
 
 
 def change(fix: Overrides) -> str:
     return ", ".join(f"`{key}={'null' if value is None else value}`" for key, value in fix.items())
-
-
-def snr(result: Result, place: int) -> float:
-    """Validation SNR in dB with all codebooks; `place` counts epochs from the starting point."""
-    levels = max(int(key[4:]) for key in result.history[0] if key.startswith("snr_"))
-    return result.history[place][f"snr_{levels}"]
-
-
-def perplexity(result: Result) -> float:
-    """In the last epoch, mean over codebooks, in codewords."""
-    return statistics.fmean(value for key, value in result.statistics[-1].items() if key.startswith("perplexity_"))
 
 
 def _spread(values: Sequence[float], form: str) -> str:
@@ -70,12 +60,12 @@ def _spread(values: Sequence[float], form: str) -> str:
 
 
 def picture(title: str, results: Sequence[tuple[Run, Sequence[Result]]]) -> bytes:
-    """SNR at the end of every run and at its start, a mark for each seed, as PNG."""
+    """A PNG of the SNR at the start and the end of every run, with one mark per seed."""
     names = [run.name for run, _ in results]
     values = [
-        {"run": run.name, "when": when, "snr": snr(result, place)}
-        for run, reached in results
-        for result in reached
+        {"run": run.name, "when": when, "snr": result.history[place]["snr"]}
+        for run, seeds in results
+        for result in seeds
         if result.history
         for when, place in (("start", 0), ("end", -1))
     ]

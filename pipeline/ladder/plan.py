@@ -1,12 +1,12 @@
-"""fixes.yaml as a list of runs: the ladder, and every fix taken away alone from the last rung."""
+"""fixes.yaml as a list of runs: the ladder, and its last rung with each fix undone."""
 
 from pathlib import Path
 from typing import NamedTuple
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from pipeline import params
+from pipeline.common import params
+from pipeline.common.yaml12 import parse
 
 Value = str | int | float | bool | list[int | float] | None
 Overrides = dict[str, Value]
@@ -15,7 +15,6 @@ Overrides = dict[str, Value]
 class Fix(BaseModel):
     model_config = ConfigDict(extra="forbid")
     name: str = Field(pattern="^[a-z0-9][a-z0-9-]*$")
-    source: str = Field(alias="from", min_length=1)
     set: Overrides = Field(min_length=1)
 
 
@@ -31,9 +30,8 @@ class Run(NamedTuple):
     """One setting, to be run with every seed."""
 
     name: str
-    source: str
-    fix: Overrides  # what differs: from the rung before, or from the last rung
-    overrides: Overrides  # all of it
+    fix: Overrides  # what differs from the rung before, or from the last rung
+    overrides: Overrides  # the complete setting
 
     def experiment(self, seed: int) -> str:
         return f"{self.name}-s{seed}"
@@ -43,12 +41,12 @@ def read(path: Path = Path("fixes.yaml")) -> Plan:
     """Read and check a ladder.
 
     Raises:
-        ValueError: the file cannot be read, a key is no parameter, a fix sets what is not faulty or what it already was,
-            or two have the same name; the message says which.
+        ValueError: the file cannot be read, a key is not a parameter, a fix sets a key that is not faulty or a value that is
+            already set, or two fixes have the same name. The message names the fault.
     """
     try:
-        plan = TypeAdapter(Plan).validate_python(params.parse(path.read_text(encoding="utf-8")))
-    except (OSError, yaml.YAMLError) as error:
+        plan = TypeAdapter(Plan).validate_python(parse(path.read_text(encoding="utf-8"), path))
+    except OSError as error:
         raise ValueError(f"{path}: {error}") from None
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
@@ -60,9 +58,9 @@ def read(path: Path = Path("fixes.yaml")) -> Plan:
     for fix in plan.rungs:
         for key, value in fix.set.items():
             if key not in now:
-                raise ValueError(f"{path}: {fix.name} sets {key}, which `faulty` does not")
+                raise ValueError(f"{path}: {fix.name} sets {key}, which is not among `faulty`")
             if now[key] == value:
-                raise ValueError(f"{path}: {fix.name} sets {key} to {value!r}, which it already was")
+                raise ValueError(f"{path}: {fix.name} sets {key} to {value!r}, its value already")
         now |= fix.set
     for run in [*ladder(plan), *without(plan)]:
         params.load_with(run.overrides)
@@ -70,22 +68,22 @@ def read(path: Path = Path("fixes.yaml")) -> Plan:
 
 
 def ladder(plan: Plan) -> list[Run]:
-    """Everything faulty, then one fix more each."""
+    """All faults, then one more fix per rung."""
     now = plan.train | plan.faulty
-    runs = [Run("fix-00-everything-faulty", "", {}, now)]
+    runs = [Run("fix-00-everything-faulty", {}, now)]
     for number, fix in enumerate(plan.rungs, 1):
         now = now | fix.set
-        runs.append(Run(f"fix-{number:02d}-{fix.name}", fix.source, fix.set, now))
+        runs.append(Run(f"fix-{number:02d}-{fix.name}", fix.set, now))
     return runs
 
 
 def without(plan: Plan) -> list[Run]:
-    """The last rung with one fix undone each; a fix that a later one replaced altogether is left out."""
+    """The last rung with one fix undone each, except for fixes that a later one replaced completely."""
     last = ladder(plan)[-1].overrides
     runs, now = [], plan.train | plan.faulty
     for fix in plan.rungs:
         undone = {key: now[key] for key, value in fix.set.items() if last[key] == value and now[key] != value}
         if undone:
-            runs.append(Run(f"without-{fix.name}", fix.source, undone, last | undone))
+            runs.append(Run(f"without-{fix.name}", undone, last | undone))
         now = now | fix.set
     return runs

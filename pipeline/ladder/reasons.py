@@ -1,66 +1,72 @@
-"""Why a fix does what it does: each one's mechanism measured by itself, on validation speech, before any training."""
+"""Why a fix works: the mechanism of each one, measured by itself on validation speech before any training."""
 
 import math
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from codec.tokens.losses import CodecLoss, LossConfig
-from codec.tokens.model import TokenCodec, TokenConfig
-from codec.tokens.quantizer import QuantizerConfig, ResidualVQ
-from pipeline import files
-from pipeline.shards import Shards
+from pipeline.common import files
+from pipeline.common.sections import Params
+from pipeline.common.shards import Shards
+from pipeline.training.tokens import loss_config, token_config
+from telucodec.networks.tokens.losses import CodecLoss, LossConfig
+from telucodec.networks.tokens.model import TokenCodec
+from telucodec.networks.tokens.quantizer import ResidualVQ
 
-SECONDS = 1.0  # of each piece
+SECONDS = 1.0  # length of a piece
 PIECES = 192
-CODEWORDS = 256  # in each codebook, where there is speech enough to start them
+
+Row = tuple[str, str, str, str]  # parameter, what was measured, result with the faulty value, with the fixed one
 
 
-def write(steps: int) -> None:
-    """Write docs/figures/reasons.json, for rungs that train for so many steps."""
+def write(params: Params) -> None:
+    """Write docs/figures/reasons.json for rungs with these parameters."""
     torch.manual_seed(0)
-    rows = [list(row) for row in measured(speech(), steps)]
+    rows = [list(row) for row in measured(params, speech(params.preprocess.sample_rate))]
     columns = ["parameter", "what was measured", "faulty", "fixed"]
     files.write_json(Path("docs/figures/reasons.json"), {"columns": columns, "rows": rows})
 
 
-def speech() -> Tensor:
+def speech(sample_rate: int) -> Tensor:
     """Pieces of validation speech [pieces, samples]."""
-    size = round(SECONDS * TokenConfig.sample_rate)
+    size = round(SECONDS * sample_rate)
     clips = map(torch.from_numpy, Shards(files.SHARDS / "validation").audible(PIECES))
     pieces = [clip[start : start + size] for clip in clips for start in range(0, len(clip) - size + 1, size)]
     return torch.stack(pieces[:PIECES])
 
 
-def measured(audio: Tensor, steps: int) -> Iterator[tuple[str, str, str, str]]:
-    """Rows: parameter, what was measured, with the faulty value, with the fixed one."""
-    codec = _fitted(audio)
+def measured(params: Params, audio: Tensor) -> Iterator[Row]:
+    """One row per mechanism."""
+    codec = fitted(params, audio)
+    loss = loss_config(params)
+    steps = params.train.epochs * params.train.steps_per_epoch
     latents = codec.latents(audio).detach()
-    yield (
+    yield _row(
         "`preprocess.normalize`",
-        "standard deviation of the pieces' levels (RMS) as the codec sees them, `peak` against `clip`",
+        "standard deviation of the levels (RMS) of the pieces, `peak` against `clip`",
         f"{_level_spread(audio / audio.abs().amax(1, keepdim=True).clamp(min=1e-8)):.1f} dB",
         f"{_level_spread(audio.clamp(-1, 1)):.1f} dB",
     )
-    yield (
-        "`model.output_activation`",
-        "SNR of a codec without any error but this last step",
+    yield _row(
+        "`faults.model.output_activation`",
+        "SNR of a codec whose only error is this last step",
         f"{_snr(audio, audio.tanh()):.1f} dB",
         "no limit",
     )
     loud = 3 * torch.randn_like(audio)
-    yield (
-        "`loss.mse_clamp`",
-        f"gradient of the MSE term at the output where MSE is {float(loud.square().mean()):.0f}: with the clamp, without "
-        f"(against silence MSE is {float(audio.square().mean()):.4f} on this speech: the clamp never acts)",
-        *(f"{_mse_gradient(audio, audio + loud, clamp):.1e}" for clamp in (1.0, None)),
+    yield _row(
+        "`faults.loss.mse_clamp`",
+        f"gradient of the MSE at the output where the MSE is {float(loud.square().mean()):.0f}, with and without the clamp "
+        f"(for a silent output the MSE of this speech is {float(audio.square().mean()):.4f}: the clamp never acts)",
+        *(f"{_mse_gradient(loss, audio, audio + loud, clamp):.1e}" for clamp in (1.0, None)),
     )
-    yield (
-        "`loss.stft_dtype`",
-        "mean error of log magnitudes of the STFT in bfloat16",
+    yield _row(
+        "`faults.loss.stft_dtype`",
+        "mean error of the log magnitudes of the STFT in bfloat16",
         f"{_log_magnitude_error(audio):.4f}",
         "0",
     )
@@ -70,68 +76,76 @@ def measured(audio: Tensor, steps: int) -> Iterator[tuple[str, str, str, str]]:
         "k-means": codec.quantizer,
     }
     left = {name: _left_over(quantizer, latents) for name, quantizer in starts.items()}
-    yield (
-        "`quantizer.init`",
-        "SNR of the quantised latents before training: normal 1.0 and 0.01, against k-means",
+    yield _row(
+        "`faults.quantizer.init`",
+        "SNR of the quantised latents before training: normal 1.0 and 0.01 against k-means",
         f"{left['normal, 1.0']:.1f} and {left['normal, 0.01']:.1f} dB",
         f"{left['k-means']:.1f} dB",
     )
-    yield (
-        "`quantizer.loss_clamp`",
-        "VQ loss before training, normal 1.0 and k-means; its gradient is 0 from 10 on",
+    yield _row(
+        "`faults.quantizer.loss_clamp`",
+        "VQ loss before training, normal 1.0 and k-means; the clamp sets its gradient to 0 above 10",
         f"{float(starts['normal, 1.0'](latents).loss):.2f}",
         f"{float(codec.quantizer(latents).loss):.2f}",
     )
-    yield (
-        "`quantizer.ema_target`",
-        "how far a training step moves the codewords (RMS)",
+    yield _row(
+        "`faults.quantizer.ema_target`",
+        "movement of the codewords in one training step (RMS)",
         *(f"{_movement(codec, latents, target):.1e}" for target in ("quantized", "residual")),
     )
-    yield (
-        "`quantizer.commitment`",
-        "gradient of the VQ loss at the encoder's output (norm)",
+    yield _row(
+        "`faults.quantizer.commitment`",
+        "gradient of the VQ loss at the output of the encoder (norm)",
         *(f"{_vq_gradient(codec, latents, commitment=way):.1e}" for way in ("codebook", "encoder")),
     )
-    yield (
-        "`quantizer.detach_residual`",
+    yield _row(
+        "`faults.quantizer.detach_residual`",
         "the same, without and with",
         *(f"{_vq_gradient(codec, latents, detach_residual=detached):.1e}" for detached in (False, True)),
     )
-    yield (
+    yield _row(
         "`loss.vq_weight`",
-        "slope of the weighted VQ term as the encoder's output is scaled up (above 0: it shrinks the output), weight 1 and 0.25",
-        *(f"{_slope(codec, audio, 'vq', vq_weight=weight):+.3f}" for weight in (1.0, 0.25)),
+        "slope of the weighted VQ term as the encoder's output is scaled up (above 0: it shrinks the output), weights 1 and 0.25",
+        *(f"{_slope(codec, replace(loss, vq_weight=weight), audio, 'vq'):+.3f}" for weight in (1.0, 0.25)),
     )
-    yield (
+    yield _row(
         "`loss.snr_weight`",
-        "the same slope of all terms that look at the audio, without and with the SNR term (below 0: they hold against it)",
-        *(f"{_slope(codec, audio, 'audio', snr_weight=weight):+.3f}" for weight in (0.0, 1.0)),
+        "the same slope of all terms of the audio, without and with the SNR term (below 0: they resist)",
+        *(f"{_slope(codec, replace(loss, snr_weight=weight), audio, 'audio'):+.3f}" for weight in (0.0, 1.0)),
     )
     random = TokenCodec(replace(codec.config, init="random"))
-    yield (
-        "`model.init`",
-        "SNR through the linear maps alone, nothing quantised: random against principal components",
+    yield _row(
+        "`faults.model.init`",
+        "SNR of the linear maps alone, without quantisation: random against principal components",
         *(f"{_through(model, audio):.1f} dB" for model in (random, codec)),
     )
-    yield (
+    yield _row(
         "`train.learning_rate`",
-        f"how far Adam can move a weight in the {steps} steps of a rung, over the RMS of the encoder's weights, at 1e-5 and 1e-3",
+        f"distance that Adam can move a weight in {steps} steps, relative to the RMS weight of the encoder, at 1e-5 and 1e-3",
         *(f"{steps * rate / _weight_rms(random):.2f}" for rate in (1e-5, 1e-3)),
     )
 
 
-def _fitted(audio: Tensor) -> TokenCodec:
-    frames = audio.numel() // TokenConfig.hop
-    codec = TokenCodec(TokenConfig(quantizer=QuantizerConfig(size=min(CODEWORDS, frames // 4))))
+def _row(parameter: str, measured: str, *results: str) -> Row:
+    faulty, fixed = results
+    return parameter, measured, faulty, fixed
+
+
+def fitted(params: Params, audio: Tensor) -> TokenCodec:
+    """A codec before training; its codebooks are smaller where there is little speech."""
+    config = token_config(params)
+    frames = audio.numel() // config.hop
+    size = min(config.quantizer.codebook_size, frames // 4)
+    codec = TokenCodec(replace(config, quantizer=replace(config.quantizer, codebook_size=size)))
     codec.fit(audio)
     return codec.eval()
 
 
-def _quantizer(codec: TokenCodec, **settings) -> ResidualVQ:
-    return ResidualVQ(replace(codec.config.quantizer, **settings), codec.config.latent).eval()
+def _quantizer(codec: TokenCodec, **settings: Any) -> ResidualVQ:
+    return ResidualVQ(replace(codec.config.quantizer, **settings), codec.config.latent_dim).eval()
 
 
-def _changed(codec: TokenCodec, **settings) -> ResidualVQ:
+def _changed(codec: TokenCodec, **settings: Any) -> ResidualVQ:
     quantizer = _quantizer(codec, **settings)
     quantizer.load_state_dict(codec.quantizer.state_dict())
     return quantizer
@@ -146,12 +160,12 @@ def _level_spread(audio: Tensor) -> float:
     return float(levels.std())
 
 
-def _mse_gradient(audio: Tensor, output: Tensor, clamp: float | None) -> float:
+def _mse_gradient(config: LossConfig, audio: Tensor, output: Tensor, clamp: float | None) -> float:
     output = output.clone().requires_grad_()
-    weights = dict(l1_weight=0, perceptual_weight=0, vq_weight=0, snr_weight=0, shaped_snr_weight=0)
-    loss = CodecLoss(LossConfig(mse_weight=1.0, mse_clamp=clamp, **weights))
-    loss(audio, output, torch.zeros(()))["total"].backward()
-    return float(output.grad.norm())
+    weights: dict[str, Any] = {field.name: 0.0 for field in fields(config) if field.name.endswith("_weight")}
+    loss = CodecLoss(replace(config, **weights | {"mse_weight": 1.0, "mse_clamp": clamp}))
+    total = loss(audio, output, torch.zeros(()))["total"]
+    return float(torch.autograd.grad(total, output)[0].norm())
 
 
 def _log_magnitude_error(audio: Tensor) -> float:
@@ -167,29 +181,27 @@ def _left_over(quantizer: ResidualVQ, latents: Tensor) -> float:
 
 def _movement(codec: TokenCodec, latents: Tensor, target: str) -> float:
     quantizer = _changed(codec, ema_target=target, dead_code_share=0.0).train()
-    before = quantizer.codebooks.clone()
+    before = quantizer.get_buffer("codebooks").clone()
     with torch.no_grad():
         quantizer(latents)
-    return float((quantizer.codebooks - before).square().mean().sqrt())
+    return float((quantizer.get_buffer("codebooks") - before).square().mean().sqrt())
 
 
-def _vq_gradient(codec: TokenCodec, latents: Tensor, **settings) -> float:
+def _vq_gradient(codec: TokenCodec, latents: Tensor, **settings: Any) -> float:
     latents = latents.clone().requires_grad_()
     loss = _changed(codec, **settings)(latents).loss
     if not loss.requires_grad:
         return 0.0
-    loss.backward()
-    return float(latents.grad.norm())
+    return float(torch.autograd.grad(loss, latents)[0].norm())
 
 
-def _slope(codec: TokenCodec, audio: Tensor, part: str, vq_weight: float = 1.0, snr_weight: float = 0.0) -> float:
-    """Derivative of a part of the loss, `vq` or `audio`, by a factor on the latents, at 1."""
+def _slope(codec: TokenCodec, config: LossConfig, audio: Tensor, part: str) -> float:
+    """Derivative of a part of the loss, `vq` or `audio`, with respect to a factor on the latents, at 1."""
     factor = torch.ones((), requires_grad=True)
     quantized = codec.quantizer(codec.latents(audio).detach() * factor)
-    weights = dict(vq_weight=vq_weight, snr_weight=snr_weight, shaped_snr_weight=0.0)
-    loss = CodecLoss(LossConfig(**weights))
+    loss = CodecLoss(replace(config, shaped_snr_weight=0.0))
     terms = loss(audio, codec.synthesize(quantized.latents, audio.shape[1]), quantized.loss)
-    vq = vq_weight * terms["vq"]
+    vq = config.vq_weight * terms["vq"]
     return float(torch.autograd.grad(vq if part == "vq" else terms["total"] - vq, factor)[0])
 
 

@@ -1,18 +1,14 @@
-"""Rungs as DVC experiments of the token codec's training, and what they reached, read back from git."""
+"""Rungs as DVC experiments of the token codec's training, and their results, read back from git."""
 
-import csv
-import io
 import json
 import os
 import re
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import NamedTuple
 
-from pipeline import files
-from pipeline.flows import graph
+from pipeline.common import dvc_repo, files
 from pipeline.ladder.plan import Run
 
 STAGE = "train@tokens"
@@ -21,7 +17,7 @@ GAVE_UP = re.compile(r"^error: ((?:the loss is not finite|codebooks collapsed).*
 
 
 class Result(NamedTuple):
-    """A run with one seed: the rows of its training, or why there are none."""
+    """A run with one seed: the rows of its training, or the reason why there are none."""
 
     history: list[dict[str, float]]
     statistics: list[dict[str, float]]
@@ -29,20 +25,20 @@ class Result(NamedTuple):
 
 
 def perform(run: Run, seed: int) -> Result:
-    """Run one rung with one seed, unless it is finished on this commit; training goes on from its checkpoint.
+    """Run one rung with one seed, unless it is finished on this commit; training continues from its checkpoint.
 
     Raises:
-        RuntimeError: DVC failed for another reason than that the training itself gave up.
+        RuntimeError: DVC failed for a reason other than a training that ended itself.
     """
     name = run.experiment(seed)
-    if graph.experiment(name):
+    if dvc_repo.experiment(name):
         return read(name)
     overrides = run.overrides | {"train.seed": seed}
     command = [sys.executable, "-m", "dvc", "exp", "run", "--temp", "--name", name]
     for key, value in overrides.items():
         command += ["--set-param", f"{key}={json.dumps(value, ensure_ascii=False)}"]
-    # One thread a run: rungs are run side by side.
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}  # rungs run side by side
+    output = ""
     for _ in range(LOCK_ATTEMPTS):
         done = subprocess.run([*command, STAGE], capture_output=True, text=True, env=environment)
         if done.returncode == 0:
@@ -51,18 +47,17 @@ def perform(run: Run, seed: int) -> Result:
         if LOCKED not in output:
             break
         time.sleep(LOCK_SECONDS)  # the other experiment is about to be recorded
-    said = GAVE_UP.search(output)
-    if said is None:
+    reason = GAVE_UP.search(output)
+    if reason is None:
         raise RuntimeError(f"{name}: {output.strip()[-2000:]}")
-    return Result([], [], said[1])
+    return Result([], [], reason[1])
 
 
 def read(name: str) -> Result:
-    """What a finished experiment reached."""
-    reference = graph.experiment(name)
-    return Result(*(_rows(reference, files.PLOTS / "tokens" / f"{part}.csv") for part in ("history", "statistics")))
-
-
-def _rows(reference: str, path: Path) -> list[dict[str, float]]:
-    rows = csv.DictReader(io.StringIO(graph.file_at(reference, path)))
-    return [{key: float(value or "nan") for key, value in row.items()} for row in rows]
+    """The result of a finished experiment."""
+    reference = dvc_repo.experiment(name)
+    assert reference is not None, f"{name} is not an experiment"
+    history, statistics = (
+        dvc_repo.numbers_at(reference, files.PLOTS / "tokens" / f"{part}.csv") for part in ("history", "statistics")
+    )
+    return Result(history, statistics)

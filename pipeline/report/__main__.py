@@ -4,17 +4,21 @@ The page needs no network and no other file: charts are inline SVG, audio is FLA
 """
 
 import os
+from collections.abc import Mapping, Sequence
 from importlib import resources
+from typing import Any
 
 import jinja2
-import yaml
 from markupsafe import Markup
 
-from pipeline import files, stage
+from pipeline.common import files, stage
+from pipeline.common.sections import Params
+from pipeline.common.stage import StageError
+from pipeline.common.tables import operating_points
+from pipeline.common.yaml12 import dump
 from pipeline.report import listening, results
 from pipeline.report.changes import Changes, since_last_commit
-from pipeline.sections import Params
-from pipeline.stage import StageError
+from telucodec.operating_point import OperatingPoint
 
 PAGE = files.REPORT / "index.html"
 COLUMNS = {  # of the table of clips
@@ -25,39 +29,43 @@ COLUMNS = {  # of the table of clips
     "si_sdr": "SI-SDR dB",
     "seconds": "seconds",
 }
-TOLD = {"kbps": ("kbit/s", 1), "snr": ("dB SNR", 1), "pesq_wb": ("PESQ", 2), "stoi": ("STOI", 2)}  # below a tile
-HEARD_SNR = 30  # dB; of the `snr` points the nearest is played
+NOTED = {"kbps": ("kbit/s", 1), "snr": ("dB SNR", 1), "pesq_wb": ("PESQ", 2), "stoi": ("STOI", 2)}  # below a tile
+PLAYED_SNR = 30  # dB; the nearest `snr` point is played
 
 
 def main(params: Params) -> None:
     evaluations = results.evaluated()
     require(list(evaluations))
-    points = {model: list(results.operating_points(found)) for model, found in evaluations.items()}
+    means = {
+        OperatingPoint.parse(name): row
+        for evaluation in evaluations.values()
+        for name, row in operating_points(evaluation).items()
+    }
     scores = {model: results.table(files.EVALUATION / f"{model}.csv") for model in evaluations}
-    heard, ranked_by = chosen_points(points)
+    played = points_to_play(list(means))
+    ranked_by = played[0]
     changes = since_last_commit()
     page = _template().render(
         name=os.environ.get("DVC_EXP_NAME", ""),
         root=params.evaluate.root or params.data.root,
         built_in=params.data.is_built_in and not params.evaluate.root,
-        evaluations={model: results.operating_points(found) for model, found in evaluations.items()},
-        clips=max(found["clips"] for found in evaluations.values()),
-        tiles=tiles(evaluations, changes),
+        points=means,
+        clips=max(evaluation["clips"] for evaluation in evaluations.values()),
+        tiles=tiles(means, played, changes),
         by_rate=results.by_rate(evaluations),
-        examples=listening.examples(scores, heard, ranked_by, params.evaluate),
-        ranked_by=listening.title(ranked_by),
-        scores=[(point, model, scores[model]) for model in points for point in points[model]],
-        shown=ranked_by,
+        examples=listening.examples(scores, played, ranked_by),
+        ranked_by=ranked_by,
+        scores=scores,
         columns=COLUMNS,
         plots=results.declared_plots(),
         gates=results.metrics("gates"),
         codebooks=results.codebooks(),
-        codebook_size=params.quantizer.size,
-        found=results.metrics("discover"),
-        split=results.metrics("preprocess"),
+        codebook_size=params.quantizer.codebook_size,
+        discovered=results.metrics("discover"),
+        splits=results.metrics("preprocess"),
         rejected=results.rejected(),
         changes=changes,
-        params=yaml.safe_dump(params.model_dump(), sort_keys=False, allow_unicode=True),
+        params=dump(params.model_dump()),
     )
     with files.whole_folder(files.REPORT) as folder:
         (folder / PAGE.name).write_text(page, encoding="utf-8")
@@ -65,53 +73,59 @@ def main(params: Params) -> None:
 
 
 def require(models: list[str]) -> None:
-    """Raise a StageError that names what a stage before should have left and did not."""
+    """Check that the other stages left what the page shows.
+
+    Raises:
+        StageError: something is missing.
+    """
     needed = [files.SHARDS / "test", *(files.EXPORT / model for model in models)]
     needed += [files.EVALUATION / f"{model}.csv" for model in models]
     if missing := [str(path) for path in needed if not path.exists()]:
         raise StageError(
-            f"not there: {', '.join(missing)}; `dvc repro` makes them, `dvc checkout` takes them from the cache"
+            f"missing: {', '.join(missing)}; `dvc repro` makes them, `dvc checkout` takes them from the cache"
         )
 
 
-def chosen_points(points: dict[str, list[str]]) -> tuple[dict[str, str], str]:
-    """Which operating points are played, with their models, and the one whose SNR ranks the clips.
+def points_to_play(points: Sequence[OperatingPoint]) -> list[OperatingPoint]:
+    """The operating points to listen to; the SNR of the first one ranks the clips.
 
-    Tokens at their highest rate; of the waveform codec the lowest rate with perception, which Opus stands beside, and
-    the SNR nearest to what the user of a waveform codec asks for.
+    These are tokens with the most codebooks, the waveform codec at its lowest rate with perception, next to Opus, and the
+    waveform codec at a typical SNR. Without any of these, all points.
     """
-    kinds: dict[str, list[tuple[float, str, str]]] = {}
-    for model, names in points.items():
-        for name in names:
-            kinds.setdefault(results.kind(name), []).append((float(name.rsplit("_", 1)[1]), name, model))
-    chosen = [max(kinds["codebooks"])] if "codebooks" in kinds else []
-    chosen += [min(kinds["shaped"])] if "shaped" in kinds else []
-    chosen += [min(kinds["snr"], key=lambda point: abs(point[0] - HEARD_SNR))] if "snr" in kinds else []
-    return {name: model for _, name, model in chosen}, chosen[0][1]
+    tokens = [point for point in points if point.family == "tokens"]
+    shaped = [point for point in points if point.perception and point.kbps is not None]
+    exact = [point for point in points if point.family == "snr"]
+    played = [
+        *sorted(tokens, key=lambda point: -point.value)[:1],
+        *sorted(shaped, key=lambda point: point.value)[:1],
+        *sorted(exact, key=lambda point: abs(point.value - PLAYED_SNR))[:1],
+    ]
+    return played or list(points)
 
 
-def tiles(evaluations: dict[str, dict], changes: Changes) -> list[dict]:
-    """The figures at the top: value, unit, what it is, and by how much it differs from the last commit."""
-    heard, _ = chosen_points({model: list(results.operating_points(found)) for model, found in evaluations.items()})
+def tiles(
+    means: Mapping[OperatingPoint, Mapping[str, float]], played: Sequence[OperatingPoint], changes: Changes
+) -> list[dict[str, Any]]:
+    """The figures at the top: value, unit, title, and the difference from the last commit."""
     differences = {(change.file, change.name): change.difference for change in changes.metrics}
     shown = []
-    for point, model in heard.items():
-        means = evaluations[model][point]
-        measure, unit = {"codebooks": ("snr", "dB"), "shaped": ("pesq_wb", "PESQ")}.get(
-            results.kind(point), ("kbps", "kbit/s")
-        )
-        rest = [
-            f"{means[name]:.{digits}f} {label}"
-            for name, (label, digits) in TOLD.items()
-            if name != measure and name in means
+    for point in played:
+        measure, unit = ("snr", "dB") if point.model == "tokens" else ("kbps", "kbit/s")
+        if point.perception:
+            measure, unit = "pesq_wb", "PESQ"
+        notes = [
+            f"{means[point][name]:.{digits}f} {label}"
+            for name, (label, digits) in NOTED.items()
+            if name != measure and name in means[point]
         ]
+        file = str(files.METRICS / point.model / "evaluate.json")
         shown.append(
             {
-                "value": means.get(measure),
+                "value": means[point].get(measure),
                 "unit": unit,
                 "title": listening.title(point),
-                "note": " · ".join(rest),
-                "difference": differences.get((str(files.METRICS / model / "evaluate.json"), f"{point}.{measure}")),
+                "note": " · ".join(notes),
+                "difference": differences.get((file, f"{point.name}.{measure}")),
             }
         )
     return shown

@@ -1,7 +1,7 @@
-"""Charts as inline SVG. Colours come from the page's style sheet, so that one drawing serves light and dark screens."""
+"""Charts as inline SVG. The style sheet of the page sets the colours, so that one drawing suits light and dark screens."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from markupsafe import Markup, escape
@@ -10,24 +10,27 @@ WIDTH, HEIGHT = 380, 260
 LEFT, RIGHT, TOP, BOTTOM = 54, 8, 8, 40
 COLOURS = 8  # classes c0 to c7 of the style sheet
 TICKS = 6
-DOUBLINGS = 0.25, 0.5, 1, 2, 4, 8, 16, 32, 64, 128, 256  # where a logarithmic axis may have ticks
+DOUBLINGS = 0.25, 0.5, 1, 2, 4, 8, 16, 32, 64, 128, 256  # possible ticks of a logarithmic axis
+
+
+Position = Callable[[float], float]
 
 
 class Series(NamedTuple):
     name: str
-    points: Sequence[tuple[float, float]]  # drawn in this order; one with a NaN breaks the line
-    labels: Sequence[str] = ()  # of the points, shown when pointed at
+    points: Sequence[tuple[float, float]]  # in drawing order; a NaN interrupts the line
+    labels: Sequence[str] = ()  # of the points, shown under the mouse pointer
     dashed: bool = False
     line: bool = True
     marks: bool = False
 
 
 def chart(series: Sequence[Series], x_label: str, y_label: str, log_x: bool = False) -> Markup:
-    """A chart with a legend; nothing when there is nothing to draw.
+    """A chart with a legend; empty if there is nothing to draw.
 
     Args:
-        series: each gets a colour by its place.
-        log_x: powers of two apart by the same length; x must be positive then.
+        series: their places decide their colours.
+        log_x: logarithmic axis; x must be positive.
     """
     known = [(x, y) for one in series for x, y in one.points if math.isfinite(x) and math.isfinite(y)]
     if not known:
@@ -55,8 +58,9 @@ def chart(series: Sequence[Series], x_label: str, y_label: str, log_x: bool = Fa
     return Markup("".join([*parts, "</svg>"])) + _legend(series)
 
 
-def _drawn(series: Series, colour: str, x_at, y_at) -> list[str]:
-    parts, steps, pen = [], [], "M"
+def _drawn(series: Series, colour: str, x_at: Position, y_at: Position) -> list[str]:
+    parts: list[str] = []
+    steps, pen = [], "M"
     for x, y in series.points:
         if math.isfinite(x) and math.isfinite(y):
             steps.append(f"{pen}{x_at(x):.1f} {y_at(y):.1f}")
@@ -69,9 +73,9 @@ def _drawn(series: Series, colour: str, x_at, y_at) -> list[str]:
         labels = series.labels or [""] * len(series.points)
         for (x, y), label in zip(series.points, labels, strict=True):
             if math.isfinite(x) and math.isfinite(y):
-                said = escape(f"{label or series.name}: {x:.4g}, {y:.4g}")
+                title = escape(f"{label or series.name}: {x:.4g}, {y:.4g}")
                 parts.append(
-                    f'<circle class="{colour}" cx="{x_at(x):.1f}" cy="{y_at(y):.1f}" r="3.5"><title>{said}</title></circle>'
+                    f'<circle class="{colour}" cx="{x_at(x):.1f}" cy="{y_at(y):.1f}" r="3.5"><title>{title}</title></circle>'
                 )
     return parts
 
@@ -88,8 +92,10 @@ def _legend(series: Sequence[Series]) -> Markup:
     return Markup('<p class="legend">{}</p>').format(items)
 
 
-def _axis(values: Sequence[float], start: float, end: float, logarithmic: bool = False):
-    """Ticks for values, and the function from a value to its place between `start` and `end`."""
+def _axis(
+    values: Sequence[float], start: float, end: float, logarithmic: bool = False
+) -> tuple[Sequence[float], Position]:
+    """Ticks for values, and the function from a value to its position between `start` and `end`."""
     least, most = min(values), max(values)
     if logarithmic:
         low, high = math.log2(least) - 0.15, math.log2(most) + 0.15

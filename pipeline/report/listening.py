@@ -1,26 +1,30 @@
-"""Clips to hear and to see: some of the test split, as every codec gives them back."""
+"""Clips to listen to: some of the test split, as every codec returns them, with their spectrograms."""
 
 import base64
 import io
 import math
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import soundfile
 from PIL import Image
 from scipy.signal import stft
 
-from codec import codec
-from codec.metrics import SAMPLE_RATE, measure
-from pipeline import files, peers
-from pipeline.sections import Evaluate
-from pipeline.shards import Shards
+from pipeline import peers
+from pipeline.common import files
+from pipeline.common.shards import Shards
+from telucodec.audio.metrics import SAMPLE_RATE, measure
+from telucodec.codec import Codec, load
+from telucodec.operating_point import OperatingPoint
 
-WINDOW, HOP = 512, 160  # samples of a spectrogram's frame, and from one to the next: 10 ms
-RANGE_DB = 75  # from the loudest to black
+WINDOW, HOP = 512, 160  # samples of a spectrogram frame, and between two frames: 10 ms
+RANGE_DB = 75  # from the loudest level to black
 HEIGHT = 160  # pixels
 MAGMA = ((0, 0, 4), (59, 15, 112), (140, 41, 129), (222, 73, 104), (254, 159, 109), (252, 253, 191))
-OPUS_KBPS = 6, 64  # asked for
+OPUS_KBPS = 6, 64  # range of rates that are tried
+
+Scores = Mapping[str, Sequence[dict[str, Any]]]  # rows of data/evaluation/MODEL.csv by model, with numbers as numbers
 
 
 class Version(NamedTuple):
@@ -38,77 +42,64 @@ class Example(NamedTuple):
     versions: list[Version]
 
 
-def examples(
-    scores: dict[str, list[dict]], points: dict[str, str], ranked_by: str, settings: Evaluate
-) -> list[Example]:
+def examples(scores: Scores, points: Sequence[OperatingPoint], ranked_by: OperatingPoint) -> list[Example]:
     """The best, the median and the worst clip by SNR, coded again with the exported models.
 
     Args:
-        scores: rows of data/evaluation/MODEL.csv by model, with numbers.
-        points: model of each operating point to hear.
+        points: what to listen to.
         ranked_by: the operating point whose SNR ranks the clips.
-        settings: what `shaped` points were made with.
     """
-    rows = [row for row in scores[points[ranked_by]] if row["point"] == ranked_by and math.isfinite(row["snr"])]
+    rows = [row for row in scores[ranked_by.model] if row["point"] == ranked_by.name and math.isfinite(row["snr"])]
     if not rows:
         return []
     rows.sort(key=lambda row: -row["snr"])
-    ranks = {len(rows) // 2: "Median", len(rows) - 1: "Worst", 0: "Best"}  # of one or two clips only the later names
-    shards, coder = Shards(files.SHARDS / "test"), codec.load(files.EXPORT)
+    ranks = {len(rows) // 2: "Median", len(rows) - 1: "Worst", 0: "Best"}  # one or two clips have only the later names
+    shards, codec = Shards(files.SHARDS / "test"), load(files.EXPORT)
     number = {clip["clip"]: place for place, clip in enumerate(shards.clips)}
     return [
         Example(
-            rank,
+            ranks[place],
             row["clip"],
             row["speaker"],
             row["seconds"],
-            _versions(coder, shards.clip(number[row["clip"]]), row["clip"], scores, points, settings),
+            _versions(codec, shards.clip(number[row["clip"]]), row["clip"], scores, points),
         )
-        for rank, row in ((ranks[place], rows[place]) for place in sorted(ranks))
+        for place, row in ((place, rows[place]) for place in sorted(ranks))
     ]
 
 
-def _versions(coder, audio: np.ndarray, clip: str, scores: dict, points: dict[str, str], settings: Evaluate):
+def _versions(
+    codec: Codec, audio: np.ndarray, clip: str, scores: Scores, points: Sequence[OperatingPoint]
+) -> list[Version]:
     loudest = np.abs(_spectrum(audio)).max() or 1.0
     versions = [Version("Original", {}, _sound(audio), _picture(audio, loudest))]
-    for point, model in points.items():
-        output = coder.decode(coder.encode(audio, **request(point, settings)))
-        measured = next(row for row in scores[model] if row["clip"] == clip and row["point"] == point)
-        versions.append(Version(title(point), measured, _sound(output), _picture(output, loudest)))
-        if measured["kbps"] >= OPUS_KBPS[0]:
-            opus, measured = _opus(audio, measured["kbps"])
-            versions.append(Version("Opus", measured, _sound(opus), _picture(opus, loudest)))
+    for point in points:
+        rows = [row for row in scores[point.model] if row["clip"] == clip and row["point"] == point.name]
+        if not rows or not math.isfinite(rows[0]["kbps"]):
+            continue  # `evaluate` could not code this clip at this point
+        measures = rows[0]
+        output = codec.decode(codec.encode(audio, **point.arguments))
+        versions.append(Version(title(point), measures, _sound(output), _picture(output, loudest)))
+        if measures["kbps"] >= OPUS_KBPS[0]:
+            opus, measures = _opus(audio, measures["kbps"])
+            versions.append(Version("Opus", measures, _sound(opus), _picture(opus, loudest)))
     return versions
 
 
-def request(point: str, settings: Evaluate) -> dict[str, float]:
-    """What `Codec.encode` was asked for at an operating point of `evaluate`."""
-    kind, value = point.rsplit("_", 1)
-    if kind == "codebooks":
-        return {"tokens": int(value)}
-    return {"snr": float(value)} if kind == "snr" else {"kbps": float(value), "perception": settings.perception}
-
-
-def title(point: str) -> str:
-    kind, value = point.rsplit("_", 1)
-    words = {
-        "codebooks": f"Tokens, {value} codebook{'s' if value != '1' else ''}",
-        "shared": f"Tokens, codebooks shared out, {value} kbit/s",
-        "snr": f"Waveform, {value} dB",
-        "shaped": f"Waveform with perception, {value} kbit/s",
-    }
-    return words.get(kind, point)
+def title(point: OperatingPoint) -> str:
+    return point.label[0].upper() + point.label[1:]
 
 
 def _opus(audio: np.ndarray, kbps: float) -> tuple[np.ndarray, dict[str, float]]:
-    """Opus at the lowest of its rates that spends at least as much on this clip as we did."""
-    least, most = OPUS_KBPS
-    for asked in range(min(max(least, int(kbps)), most), most + 1):  # it spends less than it is asked to
-        coded = peers.code("opus", audio, asked)
-        spent = coded.payload_bytes * 8 * SAMPLE_RATE / len(audio) / 1000
-        if spent >= kbps:
+    """Opus at the lowest of its rates that spends at least as much on this clip as ours."""
+    lowest, highest = OPUS_KBPS
+    start = min(max(lowest, int(kbps)), highest)
+    coded = peers.code("opus", audio, start)
+    for asked in range(start + 1, highest + 1):  # Opus spends less than it is asked to
+        if peers.kbps(coded) >= kbps:
             break
-    return coded.audio, {"kbps": spent, **measure(audio, coded.audio)}
+        coded = peers.code("opus", audio, asked)
+    return coded.audio, {"kbps": peers.kbps(coded), **measure(audio, coded.audio)}
 
 
 def _sound(audio: np.ndarray) -> str:
@@ -122,7 +113,7 @@ def _spectrum(audio: np.ndarray) -> np.ndarray:
 
 
 def _picture(audio: np.ndarray, loudest: float) -> str:
-    """The spectrogram in dB below `loudest`, low frequencies at the bottom."""
+    """The spectrogram in dB below `loudest`, with low frequencies at the bottom."""
     level = 20 * np.log10(np.maximum(np.abs(_spectrum(audio)) / loudest, 1e-9))
     shade = np.clip(1 + level[::-1] / RANGE_DB, 0, 1)
     stops = np.linspace(0, 1, len(MAGMA))
@@ -133,5 +124,5 @@ def _picture(audio: np.ndarray, loudest: float) -> str:
     return _data_uri("image/webp", file.getvalue())
 
 
-def _data_uri(kind: str, data: bytes) -> str:
-    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
+def _data_uri(media_type: str, data: bytes) -> str:
+    return f"data:{media_type};base64,{base64.b64encode(data).decode()}"

@@ -1,27 +1,24 @@
-"""What the stages before left behind, as the page shows it."""
+"""What the other stages left behind, in the form in which the page shows it."""
 
 import csv
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import yaml
 from markupsafe import Markup
 
-from pipeline import files
+from pipeline.common import files
+from pipeline.common.stage import StageError
+from pipeline.common.tables import operating_points
+from pipeline.common.yaml12 import parse
 from pipeline.report.charts import Series, chart
-from pipeline.stage import StageError
+from telucodec.operating_point import OperatingPoint
 
-KINDS = {  # of operating points
-    "codebooks": "Tokens",
-    "shared": "Tokens, codebooks shared out",
-    "snr": "Waveform",
-    "shaped": "Waveform, perception",
-}
 MEASURES = {"snr": ("SNR", "dB"), "pesq_wb": ("PESQ-WB", "opinion score"), "stoi": ("STOI", "intelligibility")}
 BY_RATE = "snr_by_rate.csv"
-MARKED = 30  # points of a line; more of them are drawn as a line only
+MARKED = 30  # points of a line; lines with more points have no marks
 
 
 class Plot(NamedTuple):
@@ -29,37 +26,27 @@ class Plot(NamedTuple):
     drawing: Markup
 
 
-def metrics(name: str) -> dict:
-    """metrics/NAME.json, or nothing where a run has no such file."""
+def metrics(name: str) -> dict[str, Any]:
+    """The contents of metrics/NAME.json, empty if a run has no such file."""
     path = files.METRICS / f"{name}.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
-def evaluated() -> dict[str, dict]:
-    """metrics/MODEL/evaluate.json of every model.
+def evaluated() -> dict[str, dict[str, Any]]:
+    """The contents of metrics/MODEL/evaluate.json of every model.
 
     Raises:
         StageError: there is none.
     """
-    found = {
-        path.parent.name: metrics(f"{path.parent.name}/evaluate") for path in files.METRICS.glob("*/evaluate.json")
-    }
-    if not found:
-        raise StageError(f"{files.METRICS}/*/evaluate.json is not there yet; run `dvc repro` first")
-    return dict(sorted(found.items()))
+    paths = files.METRICS.glob("*/evaluate.json")
+    evaluations = {path.parent.name: metrics(f"{path.parent.name}/evaluate") for path in paths}
+    if not evaluations:
+        raise StageError(f"there is no {files.METRICS}/*/evaluate.json yet; run `dvc repro` first")
+    return dict(sorted(evaluations.items()))
 
 
-def operating_points(evaluation: dict) -> dict[str, dict[str, float]]:
-    """Means over clips by operating point."""
-    return {name: means for name, means in evaluation.items() if isinstance(means, dict) and "kbps" in means}
-
-
-def kind(point: str) -> str:
-    return point.rsplit("_", 1)[0]
-
-
-def table(path: Path) -> list[dict]:
-    """Rows of a CSV file; numbers as numbers, an empty cell as NaN."""
+def table(path: Path) -> list[dict[str, Any]]:
+    """The rows of a CSV file; numbers as numbers, an empty cell as NaN."""
     with path.open(newline="", encoding="utf-8") as file:
         return [{name: _value(cell) for name, cell in row.items()} for row in csv.DictReader(file)]
 
@@ -71,46 +58,81 @@ def _value(cell: str) -> float | str:
         return cell
 
 
-def by_rate(evaluations: dict[str, dict]) -> list[Plot]:
-    """SNR, PESQ-WB and STOI by rate, with other codecs and the bound where they were measured."""
-    peers, bound = metrics("peers"), metrics("bound")
+def by_rate(evaluations: Mapping[str, Mapping[str, Any]]) -> list[Plot]:
+    """SNR, PESQ-WB and STOI by rate, with other codecs and the bound if they were measured."""
     plots = []
     for measure, (label, unit) in MEASURES.items():
-        series = []
-        for evaluation in evaluations.values():
-            kinds: dict[str, list[tuple[str, dict]]] = {}
-            for point, means in operating_points(evaluation).items():
-                if measure in means:
-                    kinds.setdefault(kind(point), []).append((point, means))
-            for name, points in kinds.items():
-                points.sort(key=lambda point: point[1]["kbps"])
-                places = [(means["kbps"], means[measure]) for _, means in points]
-                series.append(Series(KINDS.get(name, name), places, [point for point, _ in points], marks=True))
-        for name, rows in peers.items():
-            places = sorted((row["kbps"], row[measure]) for row in rows if row.get(measure) is not None)
-            series.append(Series(name.capitalize(), places, marks=True, dashed=True))
+        series = [*_own_series(evaluations, measure), *_peer_series(measure)]
         if measure == "snr":
-            most = max((x for one in series for x, _ in one.points), default=0)
-            least = min((x for one in series for x, _ in one.points), default=0)
-            for name, rows in bound.items():
-                places = sorted((row["kbps"], row["snr"]) for row in rows if least <= row["kbps"] <= most)
-                series.append(Series(f"Bound, {name.replace('_', ' ')}", places, dashed=True))
+            series += _bound_series(series)
         plots.append(Plot(label, chart(series, "kbit/s", unit, log_x=True)))
     return plots
 
 
+def _own_series(evaluations: Mapping[str, Mapping[str, Any]], measure: str) -> list[Series]:
+    """A curve for each family of operating points."""
+    families: dict[str, list[tuple[OperatingPoint, dict[str, float]]]] = {}
+    for evaluation in evaluations.values():
+        for name, means in operating_points(evaluation).items():
+            point = OperatingPoint.parse(name)
+            if measure in means:
+                families.setdefault(point.family, []).append((point, means))
+    return [
+        Series(
+            family_title(points[0][0]),
+            [(means["kbps"], means[measure]) for _, means in points],
+            [point.label for point, _ in points],
+            marks=True,
+        )
+        for points in (sorted(points, key=lambda entry: entry[1]["kbps"]) for points in families.values())
+    ]
+
+
+def _peer_series(measure: str) -> list[Series]:
+    return [
+        Series(
+            name.capitalize(),
+            sorted((row["kbps"], row[measure]) for row in rows if row.get(measure) is not None),
+            marks=True,
+            dashed=True,
+        )
+        for name, rows in metrics("peers").items()
+    ]
+
+
+def _bound_series(series: list[Series]) -> list[Series]:
+    """The bound in the range of rates that other curves cover."""
+    rates = [rate for one in series for rate, _ in one.points] or [0.0]
+    return [
+        Series(
+            f"Bound, {name.replace('_', ' ')}",
+            sorted((row["kbps"], row["snr"]) for row in rows if min(rates) <= row["kbps"] <= max(rates)),
+            dashed=True,
+        )
+        for name, rows in metrics("bound").items()
+    ]
+
+
+def family_title(point: OperatingPoint) -> str:
+    """The name of the curve that a point belongs to."""
+    if point.model == "tokens":
+        return "Tokens" if point.kbps is None else "Tokens, shared codebooks"
+    return f"Waveform, perception {point.perception:g}" if point.perception else "Waveform"
+
+
 def declared_plots(path: Path = Path("dvc.yaml")) -> list[Plot]:
-    """Every plot that dvc.yaml declares, as `dvc plots show` draws them, but that by rate: `by_rate` shows more."""
-    declared = yaml.safe_load(path.read_text(encoding="utf-8")).get("plots", [])
-    plots = [Plot(title, _declared(plot)) for one in declared for title, plot in one.items() if not _by_rate(plot)]
+    """The plots that dvc.yaml declares, as `dvc plots show` draws them, except those by rate (`by_rate`)."""
+    document: Any = parse(path.read_text(encoding="utf-8"), path)
+    declared = [(title, plot) for entry in document.get("plots", []) for title, plot in entry.items()]
+    plots = [Plot(title, _declared(plot)) for title, plot in declared if not _is_by_rate(plot)]
     return [plot for plot in plots if plot.drawing]
 
 
-def _by_rate(plot: dict) -> bool:
+def _is_by_rate(plot: Mapping[str, Any]) -> bool:
     return any(Path(file).name == BY_RATE for file in plot["y"])
 
 
-def _declared(plot: dict) -> Markup:
+def _declared(plot: Mapping[str, Any]) -> Markup:
     columns = {Path(file): [names] if isinstance(names, str) else names for file, names in plot["y"].items()}
     x_label = plot.get("x_label") or (plot["x"] if isinstance(plot["x"], str) else "")
     y_label = plot.get("y_label", "")
@@ -118,18 +140,16 @@ def _declared(plot: dict) -> Markup:
     for file, names in columns.items():
         rows = table(file) if file.exists() else []
         x_name = plot["x"] if isinstance(plot["x"], str) else plot["x"][str(file)]
-        if plot.get("template", "").startswith(
-            "bar_horizontal"
-        ):  # of names; drawn as points from the best to the worst
+        if plot.get("template", "").startswith("bar_horizontal"):  # bars by name, drawn here as sorted points
             rows = sorted((row for row in rows if math.isfinite(row[x_name])), key=lambda row: -row[x_name])
-            points = [(place, row[x_name]) for place, row in enumerate(rows, 1)]
+            points = [(float(place), row[x_name]) for place, row in enumerate(rows, 1)]
             series.append(Series(x_name, points, [row[names[0]] for row in rows], line=False, marks=True))
             x_label, y_label = f"{names[0]}s, sorted", x_label
             continue
         for name in names:
-            shown = name if len(columns) == 1 else file.parent.name
-            points = [(row[x_name], row[name]) for row in rows]
-            series.append(Series(shown, points, marks=len(rows) < MARKED))
+            label = name if len(columns) == 1 else file.parent.name
+            points = [(row[x_name], row[name]) for row in rows if name in row]
+            series.append(Series(label, points, marks=len(rows) < MARKED))
     return chart(series, x_label, y_label or (series[0].name if len(series) == 1 else ""))
 
 
@@ -139,15 +159,16 @@ def codebooks() -> list[dict[str, float]]:
     rows = table(path) if path.exists() else []
     if not rows:
         return []
-    last, levels = rows[-1], [name.removeprefix("perplexity_") for name in rows[-1] if name.startswith("perplexity_")]
+    last = rows[-1]
+    numbers = [number for name in last if (number := name.removeprefix("perplexity_")).isdigit()]
     return [
-        {"level": int(level), "perplexity": last[f"perplexity_{level}"], "dead": last[f"dead_{level}"]}
-        for level in levels
+        {"number": int(number), "perplexity": last[f"perplexity_{number}"], "dead": last[f"dead_{number}"]}
+        for number in numbers
     ]
 
 
 def rejected() -> list[tuple[str, list[str]]]:
-    """Headings of data/rejected.md and the lines below each."""
+    """The headings of data/rejected.md with the lines below each."""
     sections: list[tuple[str, list[str]]] = []
     for line in files.REJECTED.read_text(encoding="utf-8").splitlines() if files.REJECTED.exists() else ():
         if line.startswith("##"):

@@ -27,7 +27,7 @@ headings.forEach((heading, column) =>
 
 // Players: one at a time, each version from where the last one stopped, a line over the spectrogram.
 for (const example of document.querySelectorAll(".example")) {
-  let heard = null;
+  let last = null;
   for (const version of example.querySelectorAll(".version")) {
     const audio = version.querySelector("audio");
     const picture = version.querySelector(".picture");
@@ -38,15 +38,15 @@ for (const example of document.querySelectorAll(".example")) {
       if (!audio.paused) requestAnimationFrame(follow);
     };
     audio.addEventListener("play", () => {
-      if (heard && heard !== audio && !heard.ended) audio.currentTime = heard.currentTime;
-      heard = audio;
+      if (last && last !== audio && !last.ended) audio.currentTime = last.currentTime;
+      last = audio;
       for (const other of document.querySelectorAll("audio")) if (other !== audio) other.pause();
       follow();
     });
     audio.addEventListener("seeked", follow);
     picture.addEventListener("click", (event) => {
       const box = picture.getBoundingClientRect();
-      heard = audio;
+      last = audio;
       audio.currentTime = (audio.duration * (event.clientX - box.left)) / box.width;
       audio.play();
     });

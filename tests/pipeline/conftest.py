@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 import soundfile
-import yaml
 
-from pipeline import discover, params, preprocess, tokens_task, waveform_task
-from pipeline.sections import Params
+from pipeline import discover, preprocess
+from pipeline.common import params, yaml12
+from pipeline.common.sections import Params
+from pipeline.training import tokens, waveform
 
 ROOT = Path(__file__).parents[2]
 SMALL = {
@@ -18,12 +19,12 @@ SMALL = {
     "preprocess.validation_fraction": 0.3,
     "preprocess.test_fraction": 0.3,
     "model.hop": 160,
-    "model.latent": 16,
+    "model.latent_dim": 16,
     "model.channels": 24,
     "model.encoder_layers": 1,
     "model.decoder_layers": 1,
-    "quantizer.levels": 4,
-    "quantizer.size": 32,
+    "quantizer.num_codebooks": 4,
+    "quantizer.codebook_size": 32,
     "train.epochs": 2,
     "train.steps_per_epoch": 6,
     "train.batch": 4,
@@ -42,10 +43,11 @@ SMALL = {
     "train.threads": 1,  # tests run side by side
     "waveform.train.threads": 1,
     "evaluate.threads": 1,
-    "evaluate.levels": [1, 4],
+    "evaluate.num_codebooks": [1, 4],
     "evaluate.shared_kbps": [1.5],
     "evaluate.snr": [15.0],
     "evaluate.kbps": [],
+    "evaluate.judges": [],
     "tracking.wandb": "disabled",
 }
 
@@ -64,14 +66,14 @@ def workspace(tmp_path, monkeypatch):
 def change_params(folder: Path, changes: dict) -> Params:
     """Set dotted keys in a folder's params.yaml and read it."""
     path = folder / "params.yaml"
-    values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    values = yaml12.parse(path.read_text(encoding="utf-8"))
     for key, value in changes.items():
         *sections, field = key.split(".")
         section = values
         for name in sections:
             section = section[name]
         section[field] = value
-    path.write_text(yaml.safe_dump(values, allow_unicode=True), encoding="utf-8")
+    path.write_text(yaml12.dump(values), encoding="utf-8")
     return params.load(path)
 
 
@@ -108,7 +110,7 @@ def one_thread_each(monkeypatch):
 
 
 @pytest.fixture(autouse=True)
-def little_is_heard(monkeypatch):
-    """What is set after the last epoch takes minutes of speech to be good, but not to be set."""
-    monkeypatch.setattr(tokens_task, "HEARD_SECONDS", 48)
-    monkeypatch.setattr(waveform_task, "CENTROID_SECONDS", 20)
+def little_speech_at_the_end(monkeypatch):
+    """What is measured after the last epoch takes minutes of speech to be accurate, but not to be tested."""
+    monkeypatch.setattr(tokens, "FINISH_SECONDS", 48)
+    monkeypatch.setattr(waveform, "FINISH_SECONDS", 20)

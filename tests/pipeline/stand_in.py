@@ -13,8 +13,9 @@ import sys
 import time
 from pathlib import Path
 
-from pipeline import files, stage, tracking
-from pipeline.sections import Params
+from pipeline.common import files, stage
+from pipeline.common.sections import Params
+from pipeline.training import tracking
 
 MODEL_BYTES = 100_000
 tracking.INIT_SECONDS = tracking.FINISH_SECONDS = 2  # what a dead tracker may cost here
@@ -42,7 +43,7 @@ def train(settings: Params) -> None:
             print(f"epoch {state['epoch']:3d}  SNR   1.00 dB", flush=True)
             suffer(state["epoch"])
     files.write_text(Path("data/model"), state["chain"].ljust(MODEL_BYTES))
-    files.write_json(Path("metrics/evaluate.json"), {"codebooks_1": {"snr": int(state["chain"][:6], 16) / 1e6}})
+    files.write_json(Path("metrics/evaluate.json"), {"tokens_1": {"snr": int(state["chain"][:6], 16) / 1e6}})
 
 
 def suffer(epoch: int) -> None:

@@ -5,9 +5,13 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipeline import audio, discover, files
-from pipeline.discover import speaker
-from pipeline.stage import StageError
+from pipeline import discover
+from pipeline.common import files
+from pipeline.common.stage import StageError
+from pipeline.discover import reading, speaker
+from telucodec.errors import AudioError
+
+read_channels = reading.read_channels
 
 
 def run(workspace, change, **changes):
@@ -72,7 +76,7 @@ def test_every_kind_of_file_is_judged_and_none_stops_the_run(workspace, change, 
     assert found["float.wav"]["peak"] == pytest.approx(0.45, abs=0.01)
     report = files.REJECTED.read_text(encoding="utf-8")
     assert all(path in report for path, row in found.items() if row["status"] == "rejected")
-    assert "1 files with other endings" in report
+    assert "1 files with other suffixes" in report
     metrics = json.loads((files.METRICS / "discover.json").read_text())["data"]
     assert metrics["clips"] == 5 and metrics["rejected"]["total"] == 10 and metrics["rejected"]["silent"] == 1
     assert metrics["hours"] * 3600 == pytest.approx(sum(found[path]["seconds"] for path in accepted), rel=1e-4)
@@ -169,11 +173,11 @@ def test_a_second_look_opens_only_what_changed(workspace, change, corpus, monkey
 def test_a_fault_is_looked_at_again(workspace, change, corpus, monkeypatch):
     def no_ffmpeg(path):
         if path.name == "0.wav":
-            raise audio.AudioError("needs_ffmpeg", "not installed")
-        return audio.read(path)
+            raise AudioError("not installed", "needs_ffmpeg")
+        return read_channels(path)
 
     with monkeypatch.context() as patched:
-        patched.setattr(discover, "read", no_ffmpeg)
+        patched.setattr(discover.reading, "read_channels", no_ffmpeg)
         found = run(workspace, change, data__root=str(corpus), data__max_rejected_fraction=0.5)
     assert sum(row["reason"] == "needs_ffmpeg" for row in found.values()) == 10
     assert all(row["status"] == "ok" for row in run(workspace, change).values())
@@ -186,12 +190,12 @@ def test_an_interrupted_look_goes_on_where_it_was(workspace, change, corpus, mon
         if len(opened) == 12:
             raise KeyboardInterrupt
         opened.append(path)
-        return audio.read(path)
+        return read_channels(path)
 
-    monkeypatch.setattr(discover, "read", read)
+    monkeypatch.setattr(discover.reading, "read_channels", read)
     with pytest.raises(KeyboardInterrupt):
         run(workspace, change, data__root=str(corpus))
-    monkeypatch.setattr(discover, "read", lambda path: opened.append(path) or audio.read(path))
+    monkeypatch.setattr(discover.reading, "read_channels", lambda path: opened.append(path) or read_channels(path))
     run(workspace, change)
     assert len(opened) == len(set(opened)) == 30
 

@@ -12,8 +12,9 @@ import time
 import psutil
 import pytest
 
-from pipeline import files, params, train
-from pipeline.stage import StageError
+from pipeline import train
+from pipeline.common import files, params
+from pipeline.common.stage import StageError
 from tests import processes
 
 PAIR = {"train.processes": 2, "waveform.train.processes": 2, "train.threads": 1, "waveform.train.threads": 1}

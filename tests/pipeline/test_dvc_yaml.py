@@ -1,62 +1,101 @@
-"""What dvc.yaml says the stages that make figures depend on, against what their code imports."""
+"""dvc.yaml lists exactly the code that each stage runs, and plots only columns that are there for any model."""
 
 import ast
-from pathlib import Path
+import re
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
-import yaml
 
-from tests.pipeline.conftest import ROOT
+from pipeline.common.yaml12 import parse
+from tests.source_files import ROOT, python_files, reached
 
-STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-ENTRIES = {  # of a stage's code, the module that leads to what makes its figures
-    ("train", "tokens"): "pipeline.tokens_task",
-    ("train", "waveform"): "pipeline.waveform_task",
-    ("evaluate", "tokens"): "pipeline.evaluate",
-    ("evaluate", "waveform"): "pipeline.evaluate",
-    ("export", "tokens"): "pipeline.export",
-    ("export", "waveform"): "pipeline.export",
+DOCUMENT: Any = parse((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
+# Code that decides no result: reading and checking of parameters, writing of files, processes, messages. Nothing that these
+# import counts as a dependency either.
+PLUMBING = {
+    *(
+        f"pipeline/common/{name}.py"
+        for name in ("cluster", "files", "params", "processes", "sections", "stage", "yaml12")
+    ),
+    "pipeline/training/tracking.py",
+    "codec/errors.py",
+    "codec/files/whole.py",
+    "codec/networks/torchaudio_import.py",
 }
-NO_FIGURE = {
-    "codec/audio_files.py",  # writes files whole or not at all
-    "codec/torchaudio_import.py",  # makes a wheel usable or says why it is not
-}
 
 
-def source(module: str) -> Path | None:
+def stages() -> Iterator[tuple[str, str, list[str]]]:
+    """Name, command and dependencies of every stage, with those of `foreach` written out."""
+    for name, stage in DOCUMENT["stages"].items():
+        if "foreach" not in stage:
+            yield name, stage["cmd"], stage["deps"]
+            continue
+        items = stage["foreach"]
+        for key in items:
+            values = {"key": key, "item": key}
+            if isinstance(items, dict):
+                values |= {f"item.{field}": value for field, value in items[key].items()}
+            command, *deps = (
+                re.sub(r"\$\{(.+?)\}", lambda match: values[match[1]], text)  # noqa: B023 (used at once)
+                for text in (stage["do"]["cmd"], *stage["do"]["deps"])
+            )
+            yield f"{name}@{key}", command, deps
+
+
+STAGES = {name: (command, deps) for name, command, deps in stages()}
+
+
+def entries(command: str) -> list[str]:
+    """The files with which a stage's code begins."""
+    module, *arguments = command.removeprefix("python -m ").split()
     path = ROOT / module.replace(".", "/")
-    return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.exists()), None)
+    if path.is_dir():
+        return python_files(path.relative_to(ROOT).as_posix())
+    start = f"{path.relative_to(ROOT)}.py"
+    return [start, f"pipeline/training/{arguments[0]}.py"] if module == "pipeline.train" else [start]
 
 
-def imported(file: Path) -> set[Path]:
-    """Files of this repository that a file imports, wherever in it."""
-    found = set()
-    for node in ast.walk(ast.parse(file.read_text())):
-        if isinstance(node, ast.Import):
-            found |= {source(alias.name) for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            found |= {source(node.module), *(source(f"{node.module}.{alias.name}") for alias in node.names)}
-    return found - {None, source("codec")}  # the package itself has no code, and all of the codec behind it
+def has_code(file: str) -> bool:
+    """Whether there is more in a file than its docstring."""
+    body = ast.parse((ROOT / file).read_text(encoding="utf-8")).body
+    return any(not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)) for node in body)
 
 
-def reached(start: Path, other: str | None) -> set[Path]:
-    """Files of this repository that a file leads to, but for the other model where a model is chosen by its name."""
-    seen, waiting = set(), {start}
-    while waiting:
-        file = waiting.pop()
-        seen.add(file)
-        found = imported(file) - seen
-        if other and file in (source("codec.models"), source("pipeline.tasks")):
-            found = {path for path in found if other not in str(path.relative_to(ROOT))}
-        waiting |= found
-    return seen
+def needed(command: str) -> set[str]:
+    return {file for file in reached(entries(command), stop=PLUMBING) - PLUMBING if has_code(file)}
 
 
-@pytest.mark.parametrize("stage, model", ENTRIES)
-def test_a_stage_depends_on_all_of_the_codec_that_it_runs(stage, model):
-    other = {"tokens": "waveform", "waveform": "tokens"}[model] if stage == "train" else None
-    used = {file.relative_to(ROOT) for file in reached(source(ENTRIES[stage, model]), other)}
-    of_codec = {file for file in used if file.parts[0] == "codec" and file.name != "__init__.py"}
-    deps = [dep.replace("${key}", model).replace("${item}", model) for dep in STAGES[stage]["do"]["deps"]]
-    missing = {str(file) for file in of_codec if not any(file.is_relative_to(dep) for dep in deps)}
-    assert len(of_codec) > 5 and missing <= NO_FIGURE
+def covered(dependency: str) -> set[str]:
+    """The code files that a dependency covers."""
+    files = python_files(dependency) if (ROOT / dependency).is_dir() else [dependency]
+    return {file for file in files if file.endswith(".py") and (ROOT / file).exists() and has_code(file)} - PLUMBING
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_stage_depends_on_the_code_that_it_runs_and_on_no_other(name):
+    command, deps = STAGES[name]
+    code = {dep: files for dep in deps if (files := covered(dep))}
+    needs = needed(command)
+    missing = needs - set().union(*code.values())
+    superfluous = {dep: extra for dep, files in code.items() if (extra := files - needs)}
+    assert not missing and not superfluous
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_the_code_that_a_stage_depends_on_exists(name):
+    absent = {dep for dep in STAGES[name][1] if dep.endswith(".py") and not (ROOT / dep).exists()}
+    assert not absent
+
+
+def test_an_edit_of_what_runs_trains_nothing_again():
+    """No inference, container or export code among the dependencies of the trainings."""
+    for name in ("train@tokens", "train@waveform"):
+        used = {file for dep in STAGES[name][1] for file in covered(dep)}
+        assert not [file for file in used if re.search(r"graph|codec/(files|audio|cli)|streaming|engine|search", file)]
+
+
+def test_plots_name_no_particular_codebook():
+    """Or a model with fewer codebooks would have plots without their columns."""
+    columns = [column for plot in DOCUMENT["plots"] for one in plot.values() for column in str(one["y"]).split("'")]
+    assert not [column for column in columns if re.fullmatch(r"(snr|perplexity|dead)_([2-9]|\d\d+)", column)]

@@ -94,21 +94,21 @@ def test_a_run_shows_a_bar_for_each_stage_progress_metrics_and_its_snr(client, p
     from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 
     run = last_run(client)
-    snr = f"{undisturbed['codebooks_1']['snr']:.2f} dB"
+    snr = f"{undisturbed['tokens_1']['snr']:.2f} dB"
     assert run.name == f"pipeline {snr}" and f"snr {snr}" in run.tags and run.state.is_completed()
     only = FlowRunFilter(id=FlowRunFilterId(any_=[run.id]))
     tasks = wait_for(lambda: (found := client.read_task_runs(flow_run_filter=only)) and len(found) == 2 and found)
     assert [task.name for task in sorted(tasks, key=lambda task: task.start_time)] == ["data", "train"]
     artifacts = {artifact.key: artifact for artifact in client.read_artifacts(flow_run_filter=only)}
     assert artifacts["progress-train"].data == 100
-    assert json.loads(artifacts["metrics"].data)[0]["this run"] == undisturbed["codebooks_1"]["snr"]
+    assert json.loads(artifacts["metrics"].data)[0]["this run"] == undisturbed["tokens_1"]["snr"]
 
 
 def test_overrides_make_an_experiment_that_leaves_the_workspace_as_it_was(client, project, undisturbed, quarter):
     name, lock = quarter
     assert project.metrics() == undisturbed and (project.folder / "dvc.lock").read_bytes() == lock
     run = last_run(client)
-    assert run.name.startswith(f"{name} ") and f"{undisturbed['codebooks_1']['snr']:.2f}" not in run.name
+    assert run.name.startswith(f"{name} ") and f"{undisturbed['tokens_1']['snr']:.2f}" not in run.name
     assert "exists" in project.run("train", "-S", "loss.mse_weight=0.25", "--name", name, code=1)
 
 
@@ -174,7 +174,7 @@ def test_after_a_failure_that_retrying_cannot_mend_and_a_full_disk_a_run_goes_on
     assert "Traceback" not in message and "File " not in message
     output = fresh.run(code=1)
     message = last_run(client).state.message
-    assert message.startswith(f"train: error: no space to write in {fresh.folder}") and "Traceback" not in message
+    assert message.startswith(f"train: error: no space left in {fresh.folder}") and "Traceback" not in message
     assert "continuing after epoch 3" in output
     assert {path.name for path in (fresh.folder / "data").iterdir()} == {".gitignore", "numbers"}
     assert not (fresh.folder / "metrics" / "evaluate.json").exists()
@@ -212,7 +212,7 @@ def test_a_second_run_waits_or_is_refused_and_a_shell_gets_a_plain_message(fresh
     hold = fresh.trouble((3, "hold"))
     first = fresh.start()
     wait_for(lambda: fresh.epoch() == 3)
-    assert "another run works in this workspace: pipeline" in fresh.run("train", "--if-busy", "refuse", code=1)
+    assert "another run is using this workspace: pipeline" in fresh.run("train", "--if-busy", "refuse", code=1)
     second = fresh.start()
     shell = subprocess.run(
         [sys.executable, "-m", "dvc", "repro"], cwd=fresh.folder, env=fresh.environment, capture_output=True, text=True

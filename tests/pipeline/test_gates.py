@@ -1,10 +1,11 @@
-"""Gates: what was hoped for, met or missed, and what the speech allows."""
+"""Gates: targets met or missed, and what the speech allows."""
 
 import json
 
 import pytest
 
-from pipeline import files, gates, params
+from pipeline import gates
+from pipeline.common import files, params
 
 BOUND = {
     "fixed_rate": [{"kbps": 2.0, "snr": 8.0}, {"kbps": 4.0, "snr": 12.0}],
@@ -14,9 +15,9 @@ BOUND = {
 
 def history(epochs: int, **last: float) -> list[dict[str, float]]:
     rows = [
-        {"epoch": epoch, "snr_1": 1.0, "snr_4": 5.0 + epoch, "loss": 0.5, "range_ratio": 0.8} for epoch in range(epochs)
+        {"epoch": epoch, "snr_1": 1.0, "snr": 5.0 + epoch, "loss": 0.5, "range_ratio": 0.8} for epoch in range(epochs)
     ]
-    rows[0]["train_total"] = ""  # nothing was trained yet
+    rows[0]["train_total"] = ""  # before the first step
     rows[-1].update(last, train_total=0.5)
     return rows
 
@@ -48,11 +49,11 @@ def test_each_measure_is_met_or_missed_at_its_gate(settings):
     assert page.count("**missed**") == 5 and page.count("| met |") == 4
 
 
-def test_a_missed_snr_is_told_what_it_asks_for(settings):
+def test_the_rate_that_a_missed_snr_needs_is_stated(settings):
     _, page = run(settings, history(13))
-    assert "20 dB asks for about 4.0 kbit/s" in page and "30 dB asks for about 6.0 kbit/s" in page
-    _, page = run(settings, history(13, snr_4=31.0))
-    assert "20 dB asks for" in page and "30 dB asks for" not in page
+    assert "20 dB needs about 4.0 kbit/s" in page and "30 dB needs about 6.0 kbit/s" in page
+    _, page = run(settings, history(13, snr=31.0))
+    assert "20 dB needs" in page and "30 dB needs" not in page
 
 
 def test_a_run_that_ends_early_has_no_middle(settings):

@@ -12,10 +12,11 @@ import pytest
 import soundfile
 from hypothesis import strategies as st
 
-from pipeline import discover, files, preprocess
-from pipeline.sections import Preprocess
-from pipeline.shards import Shards
-from pipeline.stage import StageError
+from pipeline import discover, preprocess
+from pipeline.common import files
+from pipeline.common.sections import Preprocess
+from pipeline.common.shards import Shards
+from pipeline.common.stage import StageError
 
 SPLITS = "train", "validation", "test"
 
@@ -42,11 +43,16 @@ def test_no_speaker_stands_on_two_sides_and_nothing_is_lost(workspace, change, c
     assert sum(summary[split]["clips"] for split in SPLITS) == 30
 
 
-def test_a_clip_is_the_recording(workspace, change, corpus):
-    for shards in prepared(workspace, change, corpus).values():
+def test_a_16_bit_recording_passes_through_unchanged(workspace, change, corpus):
+    every_value = np.arange(-32768, 32768).astype(np.int16)
+    soundfile.write(corpus / "speaker0" / "every_value.wav", every_value, 16000)
+    seen = 0
+    for shards in prepared(workspace, change, corpus, data__max_clipped_fraction=1.0).values():
         for number, record in enumerate(shards.clips):
-            wanted, _ = soundfile.read(corpus / record["source"], dtype="float32")
-            assert np.abs(shards.clip(number) - wanted).max() < 1e-4
+            integers, _ = soundfile.read(corpus / record["source"], dtype="int16")
+            assert np.array_equal(shards.clip(number), integers.astype(np.float32) / 32768)
+            seen += 1
+    assert seen == 31
 
 
 @pytest.mark.parametrize("rate, channels", [(8000, 1), (44100, 2), (48000, 1)])
@@ -110,7 +116,8 @@ def test_byte_identical_for_any_number_of_processes(workspace, change, corpus, m
 
 
 SMALL_SHARDS = """
-from pipeline import preprocess, stage
+from pipeline import preprocess
+from pipeline.common import stage
 
 if __name__ == "__main__":
     preprocess.SHARD_SECONDS = 4

@@ -1,4 +1,4 @@
-"""The page of a run: what stands on it, and that a browser with no network shows, plays and sorts it."""
+"""The page of a run: its contents, and that a browser without a network shows, plays and sorts it."""
 
 import base64
 import contextlib
@@ -16,19 +16,21 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-import yaml
 from dvc.repo import Repo
 
-from codec.codec import WEIGHTS
-from codec.tokens.model import TokenCodec
-from pipeline import files, offline_plots
+from pipeline.common import files
+from pipeline.common.stage import StageError
+from pipeline.common.yaml12 import parse
 from pipeline.report import __main__ as report
 from pipeline.report.charts import Series, chart
-from pipeline.stage import StageError
-from pipeline.tokens_task import token_config
+from pipeline.results import offline_plots
+from pipeline.training.tokens import token_config
+from telucodec.networks import runtime
+from telucodec.networks.tokens.model import TokenCodec
+from telucodec.operating_point import OperatingPoint
 from tests.pipeline.conftest import ROOT, SMALL, change_params
 
-POINTS = {"tokens": ["codebooks_1", "codebooks_4", "shared_2"], "waveform": ["snr_15", "shaped_6.5"]}
+POINTS = {"tokens": ["tokens_1", "tokens_4", "tokens_kbps_2"], "waveform": ["snr_15", "perception_1_kbps_6.5"]}
 KBPS = {"tokens": 2.0, "waveform": 6.5}
 SNR = {"a.wav": 3.0, "b.wav": 9.5, "c.wav": 12.25, "<i>d.wav": 7.0, "e.wav": float("nan")}  # dB, highest rate of tokens
 ORDER = ["c.wav", "b.wav", "<i>d.wav", "a.wav", "e.wav"]
@@ -63,7 +65,8 @@ def write_models(settings) -> None:
     torch.manual_seed(0)
     (files.EXPORT / "tokens").mkdir(parents=True)
     TokenCodec(token_config(settings)).save(files.EXPORT / "tokens")
-    shutil.copytree(WEIGHTS / "waveform", files.EXPORT / "waveform")
+    runtime.complete(files.EXPORT / "tokens", "tokens")
+    shutil.copytree(ROOT / "codec" / "weights" / "waveform", files.EXPORT / "waveform")
 
 
 def evaluation(model: str, better: float = 0.0) -> dict:
@@ -113,7 +116,7 @@ def write_results(spoken) -> None:
     files.write_text(
         files.REJECTED, "# Rejected\n\n## data: 1 of 10 files\n\n### silent (1)\n\n- `<script>.wav`: RMS -80 dBFS\n"
     )
-    declared = yaml.safe_load(Path("dvc.yaml").read_text())["plots"]
+    declared = parse(Path("dvc.yaml").read_text())["plots"]
     columns: dict[str, list[str]] = {}
     for plot in (plot for one in declared for plot in one.values()):
         for file, names in plot["y"].items():
@@ -123,8 +126,9 @@ def write_results(spoken) -> None:
         rows = [{x: row, **{name: row + place for place, name in enumerate(names)}} for row in range(3)]
         files.write_csv(Path(file), rows, [x, *dict.fromkeys(names)])
     books = {
-        f"{name}_{level}": value for level in (1, 2, 4, 8) for name, value in (("perplexity", 24.0), ("dead", 0.25))
+        f"{name}_{number}": value for number in (1, 2, 3) for name, value in (("perplexity", 24.0), ("dead", 0.25))
     }
+    books |= {"perplexity": 24.0, "perplexity_lowest": 24.0}
     files.write_csv(files.PLOTS / "tokens" / "statistics.csv", [{"epoch": 0, **books}], ["epoch", *books])
 
 
@@ -135,10 +139,10 @@ class Page(HTMLParser):
         super().__init__()
         self.source = (folder / report.PAGE).read_text(encoding="utf-8")
         self.tags: list[tuple[str, dict]] = []
-        self.said: list[str] = []
+        self.words: list[str] = []
         self._within = ""
         self.feed(self.source)
-        self.text = re.sub(r"\s+", " ", " ".join(self.said))
+        self.text = re.sub(r"\s+", " ", " ".join(self.words))
 
     def handle_starttag(self, tag, attributes):
         self.tags.append((tag, dict(attributes)))
@@ -146,7 +150,7 @@ class Page(HTMLParser):
 
     def handle_data(self, data):
         if self._within not in {"style", "script"}:
-            self.said.append(data)
+            self.words.append(data)
 
 
 @pytest.fixture(scope="module")
@@ -176,26 +180,26 @@ def test_every_clip_to_hear_is_the_audio_of_its_codec(page):
 
 
 def test_best_median_and_worst_are_those_by_snr_and_undefined_clips_stay_out(page):
-    heard = re.findall(r"(Best|Median|Worst) (\S+), 0\.6 s", page.text)
-    assert heard == [("Best", "c.wav"), ("Median", "<i>d.wav"), ("Worst", "a.wav")]
+    clips = re.findall(r"(Best|Median|Worst) (\S+), 0\.6 s", page.text)
+    assert clips == [("Best", "c.wav"), ("Median", "<i>d.wav"), ("Worst", "a.wav")]
 
 
 def test_other_codecs_and_the_bound_stand_beside_ours(page):
-    for name in ("Tokens", "Waveform, perception", "Opus", "Bound, variable rate"):
+    for name in ("Tokens", "Waveform, perception 1", "Opus", "Bound, variable rate"):
         assert f">{name}</span>" in page.source
 
 
 def test_every_plot_of_dvc_yaml_is_drawn(run, page):
-    declared = [title for one in yaml.safe_load((run[0] / "dvc.yaml").read_text())["plots"] for title in one]
+    declared = [title for one in parse((run[0] / "dvc.yaml").read_text())["plots"] for title in one]
     drawn = [title for title in declared if f"<figcaption>{title}</figcaption>" in page.source]
-    assert drawn == [title for title in declared if title != "SNR by rate"]  # that is at the top, with other codecs
+    assert drawn == [title for title in declared if title != "SNR by rate"]  # which is at the top, with other codecs
     assert sum(tag == "svg" for tag, _ in page.tags) == 3 + len(drawn)
 
 
 def test_what_changed_since_the_last_commit(page):
     assert "the run before" in page.text
     assert re.search(r"loss\.mse_weight 0\.5 0\.125 -0\.375", page.text)
-    assert re.search(r"codebooks_4\.snr 6 7\.5 \+1\.5", page.text)
+    assert re.search(r"tokens_4\.snr 6 7\.5 \+1\.5", page.text)
     assert "+1.5 since the last commit" in page.text
 
 
@@ -214,6 +218,22 @@ def test_what_is_missing_is_named_and_the_old_page_stays(run, monkeypatch):
     with pytest.raises(StageError, match=r"nowhere/tokens\.csv.*dvc"):
         report.main(settings)
     assert (folder / report.PAGE).read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "names, played",
+    [
+        (
+            ["tokens_1", "tokens_3", "snr_15", "snr_37", "perception_1_kbps_6.5"],
+            ["tokens_3", "perception_1_kbps_6.5", "snr_37"],
+        ),
+        (["snr_15", "snr_25"], ["snr_25"]),
+        (["tokens_kbps_2"], ["tokens_kbps_2"]),
+    ],
+)
+def test_the_points_to_play_suit_any_set_of_operating_points(names, played):
+    points = [OperatingPoint.parse(name) for name in names]
+    assert [point.name for point in report.points_to_play(points)] == played
 
 
 def test_a_chart_leaves_out_what_is_undefined():

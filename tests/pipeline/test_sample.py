@@ -6,9 +6,9 @@ import pytest
 import soundfile
 
 from pipeline import preprocess, sample
-from pipeline.params import load
-from pipeline.stage import StageError
-from pipeline.telugu_text import SENTENCES
+from pipeline.common.params import load
+from pipeline.common.stage import StageError
+from pipeline.corpus.telugu_text import SENTENCES
 from tests.pipeline.conftest import ROOT
 
 

@@ -9,10 +9,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from codec.tokens.model import TokenCodec
-from pipeline import files, params, train
-from pipeline.stage import StageError
-from pipeline.validation import codebook_use
+from pipeline import train
+from pipeline.common import files, params
+from pipeline.common.stage import StageError
+from pipeline.training.validation import codebook_use
+from telucodec.networks.tokens.model import TokenCodec
 
 MODEL = files.MODELS / "tokens"
 METRICS = files.METRICS / "tokens" / "train.json"
@@ -42,14 +43,14 @@ def forget():
 def test_what_a_run_leaves(ready, change):
     train.main(params.load(), "tokens")
     codec = TokenCodec.load(MODEL)
-    assert codec.config.quantizer.levels == 4 and codec.config.hop == 160
+    assert codec.config.quantizer.num_codebooks == 4 and codec.config.hop == 160
     metrics = json.loads((METRICS).read_text())
     assert metrics["epochs"] == 2
     assert 0 < metrics["before_training"]["snr_1"] < metrics["before_training"]["snr_4"]
     rows = history()
     assert [int(row["epoch"]) for row in rows] == [0, 1, 2]
     terms = "loss loss_l1 loss_mse loss_perceptual loss_vq loss_snr train_total train_grad_norm"
-    assert set(f"snr_1 snr_4 range_ratio rms_ratio output_mean {terms}".split()) <= set(rows[-1])
+    assert set(f"snr_1 snr_4 snr range_ratio rms_ratio output_mean {terms}".split()) <= set(rows[-1])
     assert float(rows[-1]["train_grad_norm"]) > 0
     with (files.PLOTS / "tokens" / "statistics.csv").open() as file:
         use = list(csv.DictReader(file))[-1]
@@ -164,10 +165,14 @@ def test_a_loss_that_is_not_finite_ends_the_run_with_a_word(ready, change):
 
 
 def test_collapsed_codebooks_end_the_run_with_a_word_also_when_it_is_run_again(ready, change):
-    faulty = {"quantizer.init": "normal", "quantizer.init_scale": 1000.0, "quantizer.dead_code_share": 0.0}
+    faulty = {
+        "faults.quantizer.init": "normal",
+        "faults.quantizer.init_scale": 1000.0,
+        "quantizer.dead_code_share": 0.0,
+    }
     settings = change(ready, {**faulty, "train.min_perplexity": 0.1})
     for _ in range(2):
-        with pytest.raises(StageError, match=r"codebooks collapsed in epoch 0:.*quantizer.init_scale"):
+        with pytest.raises(StageError, match=r"codebooks collapsed in epoch 0:.*faults\.quantizer"):
             train.main(settings, "tokens")
         assert not MODEL.exists()
     train.main(change(ready, {"train.min_perplexity": 0.0}), "tokens")
@@ -177,15 +182,15 @@ def test_collapsed_codebooks_end_the_run_with_a_word_also_when_it_is_run_again(r
 @pytest.mark.parametrize(
     "faulty",
     [
-        {"model.output_activation": "tanh"},
-        {"model.init": "random"},
-        {"loss.mse_clamp": None, "loss.mse_weight": 1.0, "loss.perceptual_weight": 0.1},
-        {"loss.stft_dtype": "autocast", "train.precision": "bfloat16"},
-        {"quantizer.init": "normal", "quantizer.init_scale": 0.01},
-        {"quantizer.loss_clamp": None},
-        {"quantizer.ema_target": "quantized"},
-        {"quantizer.commitment": "codebook"},
-        {"quantizer.detach_residual": False},
+        {"faults.model.output_activation": "tanh"},
+        {"faults.model.init": "random"},
+        {"faults.loss.mse_clamp": None, "loss.mse_weight": 1.0, "loss.perceptual_weight": 0.1},
+        {"faults.loss.stft_dtype": "autocast", "train.precision": "bfloat16"},
+        {"faults.quantizer.init": "normal", "faults.quantizer.init_scale": 0.01},
+        {"faults.quantizer.loss_clamp": None},
+        {"faults.quantizer.ema_target": "quantized"},
+        {"faults.quantizer.commitment": "codebook"},
+        {"faults.quantizer.detach_residual": False},
         {"quantizer.dead_code_share": 0.5},
     ],
     ids=lambda faulty: ",".join(faulty),
@@ -199,7 +204,7 @@ def test_every_faulty_setting_trains_and_gives_another_result(ready, change, fau
     equal = good[0].keys() == changed[0].keys() and all(
         torch.equal(good[0][name], changed[0][name]) for name in good[0]
     )
-    without_effect = faulty == {"quantizer.loss_clamp": None}  # the loss stays below the clamp here
+    without_effect = faulty == {"faults.quantizer.loss_clamp": None}  # the loss stays below the clamp here
     assert equal == without_effect
 
 

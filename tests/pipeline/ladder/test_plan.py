@@ -1,9 +1,11 @@
-"""The fix ladder as it is written in fixes.yaml."""
+"""The fix ladder in fixes.yaml."""
+
+import functools
 
 import pytest
 import yaml
 
-from pipeline import params
+from pipeline.common import params
 from pipeline.ladder import plan
 from tests.pipeline.conftest import ROOT
 
@@ -26,10 +28,10 @@ def test_each_rung_differs_from_the_one_before_by_its_fix(shipped):
 
 
 def test_the_last_rung_is_what_params_yaml_says(shipped):
-    values = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    values = params.load(ROOT / "params.yaml").model_dump()
     for key in shipped.faulty:
-        section, field = key.split(".")
-        assert plan.ladder(shipped)[-1].overrides[key] == values[section][field], key
+        value = functools.reduce(lambda section, name: section[name], key.split("."), values)
+        assert plan.ladder(shipped)[-1].overrides[key] == value, key
 
 
 def test_without_undoes_one_fix_each(shipped):
@@ -47,12 +49,12 @@ def _set(shipped, key):
 @pytest.mark.parametrize(
     "change, said",
     [
-        ({"rungs": [{"name": "a", "from": "us", "set": {"loss.mse_wieght": 1.0}}]}, "which `faulty` does not"),
-        ({"rungs": [{"name": "a", "from": "us", "set": {"loss.mse_weight": 1.0}}]}, "already was"),
-        ({"rungs": [{"name": "a", "from": "us", "set": {"loss.mse_weight": -1.0}}]}, "greater than or equal to 0"),
-        ({"rungs": [{"name": "A b", "from": "us", "set": {"loss.mse_weight": 0.5}}]}, "rungs.0.name"),
-        ({"rungs": 2 * [{"name": "a", "from": "us", "set": {"loss.mse_weight": 0.5}}]}, "must differ"),
-        ({"faulty": {"loss.mse_weight": 1.0, "loss.mse_wieght": 1.0}}, "mse_wieght is no parameter"),
+        ({"rungs": [{"name": "a", "set": {"loss.mse_wieght": 1.0}}]}, "which is not among `faulty`"),
+        ({"rungs": [{"name": "a", "set": {"loss.mse_weight": 1.0}}]}, "its value already"),
+        ({"rungs": [{"name": "a", "set": {"loss.mse_weight": -1.0}}]}, "greater than or equal to 0"),
+        ({"rungs": [{"name": "A b", "set": {"loss.mse_weight": 0.5}}]}, "rungs.0.name"),
+        ({"rungs": 2 * [{"name": "a", "set": {"loss.mse_weight": 0.5}}]}, "must differ"),
+        ({"faulty": {"loss.mse_weight": 1.0, "loss.mse_wieght": 1.0}}, "mse_wieght is not a parameter"),
         ({"seeds": []}, "seeds"),
     ],
 )
@@ -61,7 +63,7 @@ def test_a_wrong_ladder_is_refused_in_words(tmp_path, change, said):
         "seeds": [0],
         "train": {},
         "faulty": {"loss.mse_weight": 1.0},
-        "rungs": [{"name": "half", "from": "us", "set": {"loss.mse_weight": 0.5}}],
+        "rungs": [{"name": "half", "set": {"loss.mse_weight": 0.5}}],
     }
     path = tmp_path / "fixes.yaml"
     path.write_text(yaml.safe_dump(right), encoding="utf-8")

@@ -1,0 +1,134 @@
+"""What DVC and git know about the workspace: its stages, their state, experiments and metrics."""
+
+import contextlib
+import csv
+import io
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import networkx
+from dvc.exceptions import DvcException
+from dvc.repo import Repo
+
+from pipeline.common import files
+
+
+class DvcError(Exception):
+    """DVC cannot answer; the message is DVC's own."""
+
+
+def stages() -> tuple[list[str], set[str]]:
+    """The names of all stages, each after the stages it depends on, and those that are not up to date.
+
+    Raises:
+        DvcError: dvc.yaml is invalid, or another DVC process has locked the workspace.
+    """
+    try:
+        with Repo() as repo:
+            commands = [stage for stage in repo.index.stages if stage.cmd]
+            place = {stage: number for number, stage in enumerate(commands)}
+            after = repo.index.graph.subgraph(commands).reverse()
+            ordered = networkx.lexicographical_topological_sort(after, key=place.__getitem__)
+            return [stage.addressing for stage in ordered], set(repo.status())
+    except DvcException as error:
+        raise DvcError(f"DVC: {error}") from None
+
+
+def begun() -> Callable[[], None]:
+    """Repair what the last run left behind if it was killed; call what this returns when the new run has ended well."""
+    unfinished = _kept_lock().with_name("unfinished")
+    if unfinished.exists():
+        repair()
+    unfinished.touch()
+    return unfinished.unlink
+
+
+def keep_lock() -> None:
+    """Keep a copy of dvc.lock after a finished stage."""
+    with contextlib.suppress(FileNotFoundError):
+        files.write_text(_kept_lock(), Path("dvc.lock").read_text(encoding="utf-8"))
+
+
+def repair() -> None:
+    """After a kill: replace files that DVC may have been writing. It writes dvc.lock and rwlock in place and cannot read halves.
+
+    The kept dvc.lock is at worst an old one: DVC then takes later results from its cache.
+    """
+    rwlock = Path(".dvc/tmp/rwlock")
+    with contextlib.suppress(FileNotFoundError):
+        try:
+            json.loads(rwlock.read_text(encoding="utf-8"))
+        except json.JSONDecodeError:
+            rwlock.unlink()
+    try:
+        stages()
+    except Exception:  # half a file causes errors of many kinds in DVC
+        Path("dvc.lock").unlink(missing_ok=True)
+        if _kept_lock().exists():
+            files.write_text(Path("dvc.lock"), _kept_lock().read_text(encoding="utf-8"))
+
+
+def _kept_lock() -> Path:
+    return files.work_folder("flows.lock") / "dvc.lock"
+
+
+def experiment(name: str) -> str | None:
+    """The git reference of a finished experiment on the current commit, or None."""
+    head = _git("rev-parse", "HEAD").strip()
+    prefix = f"refs/exps/{head[:2]}/{head[2:]}/"
+    return prefix + name if _git("for-each-ref", "--format=%(refname)", prefix + name).split() else None
+
+
+def file_at(revision: str, path: str | Path) -> str:
+    """The text of a file at a git revision.
+
+    Raises:
+        CalledProcessError: there is no such file or revision.
+    """
+    command = ["git", "show", f"{revision}:{Path(path).as_posix()}"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def numbers_at(revision: str, path: str | Path) -> list[dict[str, float]]:
+    """The rows of a CSV file of numbers at a git revision; an empty cell is NaN.
+
+    Raises:
+        CalledProcessError: there is no such file or revision.
+    """
+    rows = csv.DictReader(io.StringIO(file_at(revision, path)))
+    return [{key: float(value or "nan") for key, value in row.items()} for row in rows]
+
+
+def metrics(revision: str | None = None) -> dict[str, dict[str, float]]:
+    """Numbers by metrics file and dotted name, in the workspace or at a git revision; empty if there are none."""
+    if revision is None:
+        texts = {str(path): path.read_text(encoding="utf-8") for path in sorted(files.METRICS.rglob("*.json"))}
+    else:
+        paths = _git("ls-tree", "-r", "--name-only", revision, f"{files.METRICS}/").split()
+        texts = {path: file_at(revision, path) for path in paths if path.endswith(".json")}
+    return {path: _flat(json.loads(text)) for path, text in texts.items()}
+
+
+def headline(measured: dict[str, dict[str, float]]) -> dict[str, float]:
+    """The highest SNR of each evaluated model in dB: {"snr": 12.3} or, by model, {"snr tokens": 12.3, ...}."""
+    best = {}
+    for path, values in measured.items():
+        snr = [value for name, value in values.items() if name.endswith(".snr")]
+        if Path(path).name == "evaluate.json" and snr:
+            model = Path(path).parent.relative_to(files.METRICS)
+            best["snr" if model == Path() else f"snr {model}"] = max(snr)
+    return best
+
+
+def _flat(value: object, name: str = "") -> dict[str, float]:
+    if isinstance(value, dict):
+        parts = [_flat(item, f"{name}.{key}" if name else key) for key, item in value.items()]
+        return {key: number for part in parts for key, number in part.items()}
+    return {name: value} if isinstance(value, int | float) and not isinstance(value, bool) else {}
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], capture_output=True, text=True)
+    return done.stdout if done.returncode == 0 else ""

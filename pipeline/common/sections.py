@@ -1,0 +1,293 @@
+"""The sections of params.yaml as strict types: which values are allowed. params.yaml explains each one."""
+
+import os
+import re
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from telucodec.operating_point import OperatingPoint
+
+BUILT_IN_SPEECH = "data/sample"
+
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+
+
+def _regex_with_group(pattern: str) -> str:
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"not a regular expression: {error}") from None
+    if not compiled.groups:
+        raise ValueError("needs a group in parentheses that captures the speaker")
+    return pattern
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, protected_namespaces=())
+
+
+class Data(Section):
+    root: str = Field(min_length=1)
+    speaker_pattern: Annotated[str, AfterValidator(_regex_with_group)]
+    min_seconds: NonNegative
+    silence_dbfs: float = Field(le=0)
+    max_clipped_fraction: Fraction
+    max_rejected_fraction: Fraction
+
+    @property
+    def is_built_in(self) -> bool:
+        return os.path.normpath(self.root) == BUILT_IN_SPEECH
+
+
+class Sample(Section):
+    minutes: Positive
+    voices: int = Field(ge=4, le=16)
+
+
+class Preprocess(Section):
+    sample_rate: Literal[16000]
+    normalize: Literal["clip", "peak", "none"]
+    clip_seconds: float = Field(ge=1)
+    validation_fraction: float = Field(gt=0, lt=1)
+    test_fraction: float = Field(ge=0, lt=1)
+    split_by: Literal["speaker", "recording"]
+    split_seed: int
+
+    @model_validator(mode="after")
+    def _leaves_speakers_for_training(self) -> Self:
+        if self.validation_fraction + self.test_fraction >= 1:
+            raise ValueError("validation_fraction + test_fraction must be below 1, to leave speakers for training")
+        return self
+
+
+class Model(Section):
+    hop: int = Field(ge=40, le=1280)
+    latent_dim: Count
+    channels: Count
+    encoder_layers: int = Field(ge=0)
+    decoder_layers: int = Field(ge=0)
+    kernel: int = Field(ge=2)
+    compand: float = Field(gt=0.2, le=1)
+    noise_from: Positive | None
+    noise_weight: Positive
+
+    @model_validator(mode="after")
+    def _latent_dim_fits(self) -> Self:
+        if self.latent_dim > self.hop:
+            raise ValueError(
+                f"latent_dim ({self.latent_dim}) must not exceed hop ({self.hop}), the number of coefficients of a frame"
+            )
+        return self
+
+
+class Quantizer(Section):
+    num_codebooks: int = Field(ge=1, le=32)
+    codebook_size: int = Field(ge=2, le=65536)
+    ema_decay: float = Field(ge=0, lt=1)
+    dead_code_share: float = Field(ge=0, lt=1)
+    dead_code_floor: float = Field(ge=0, lt=1)
+    dropout: Fraction
+    shared: Fraction
+    beam: int = Field(ge=1, le=64)
+
+
+class Loss(Section):
+    l1_weight: NonNegative
+    mse_weight: NonNegative
+    perceptual_weight: NonNegative
+    vq_weight: NonNegative
+    snr_weight: NonNegative
+    shaped_snr_weight: NonNegative
+    shaping: Fraction
+    loudness_weight: NonNegative
+    envelope_weight: NonNegative
+    adversarial_weight: NonNegative
+
+
+class Loop(Section):
+    start_from: Annotated[str, Field(min_length=1)] | None
+    epochs: int = Field(ge=0)
+    steps_per_epoch: Count
+    minutes: Positive | None
+    batch: Count
+    crop_seconds: float = Field(ge=0.2)
+    learning_rate: Positive
+    warmup_steps: int = Field(ge=0)
+    weight_decay: NonNegative
+    grad_clip: Positive
+    gain_db: list[float] = Field(min_length=2, max_length=2)
+    seed: int = Field(ge=0)
+    threads: Count
+    device: Literal["auto", "cpu", "cuda"]
+    precision: Literal["auto", "float32", "bfloat16"]
+    compile: bool
+    processes: Count
+
+    @model_validator(mode="after")
+    def _processes_share_a_batch(self) -> Self:
+        if self.batch % self.processes:
+            raise ValueError(f"batch ({self.batch}) must be a multiple of processes ({self.processes}), which share it")
+        return self
+
+    @model_validator(mode="after")
+    def _gain_is_a_range(self) -> Self:
+        if self.gain_db[0] > self.gain_db[1]:
+            raise ValueError(f"gain_db must be [low, high], got {self.gain_db}")
+        return self
+
+
+class Train(Loop):
+    adversarial_after: Fraction
+    prior_steps: int = Field(ge=0)
+    min_perplexity: Fraction
+
+
+class WaveformModel(Section):
+    hop: int = Field(ge=40, le=1280, multiple_of=4)
+    channels: Count
+    expansion: Count
+    taps: Count
+    dilations: list[Count] = Field(min_length=1)
+    features: Count
+    hidden: Count
+
+
+class WaveformLoss(Section):
+    rate_power: Fraction
+    shaped_share: Fraction
+
+
+class Waveform(Section):
+    model: WaveformModel
+    loss: WaveformLoss
+    train: Loop
+
+
+class Evaluate(Section):
+    root: str | None
+    num_codebooks: list[Count] = Field(min_length=1)
+    shared_kbps: list[Positive]
+    snr: list[Positive] = Field(min_length=1)
+    kbps: list[Positive]
+    perception: Fraction
+    judges: list[Literal["dnsmos", "distillmos", "visqol", "speaker"]]
+    judged_points: list[str]
+    judged_clips: Count
+    threads: Count
+
+    def points(self, model: str) -> list[OperatingPoint]:
+        """What each clip is coded at, by rising value within each family."""
+        if model == "tokens":
+            alike = [OperatingPoint(tokens=count) for count in sorted(set(self.num_codebooks))]
+            return alike + [OperatingPoint(tokens=0, kbps=kbps) for kbps in sorted(set(self.shared_kbps))]
+        exact = [OperatingPoint(snr=snr) for snr in sorted(set(self.snr))]
+        shaped = [OperatingPoint(kbps=kbps, perception=self.perception) for kbps in sorted(set(self.kbps))]
+        return exact + shaped
+
+    @model_validator(mode="after")
+    def _judges_hear_what_is_evaluated(self) -> Self:
+        names = [point.name for model in ("tokens", "waveform") for point in self.points(model)]
+        absent = [name for name in self.judged_points if name not in names]
+        if self.judges and absent:
+            raise ValueError(
+                f"judged_points has {', '.join(absent)}, which is not evaluated; there are {', '.join(names)}"
+            )
+        return self
+
+
+class Gate(Section):
+    snr: float
+    loss: float
+    range_ratio: NonNegative
+
+
+class MiddleGate(Gate):
+    epoch: Count
+
+
+class Gates(Section):
+    start: Gate
+    middle: MiddleGate
+    end: Gate
+
+
+class Cluster(Section):
+    dask: Count | Annotated[str, Field(pattern=r"^(tcp|tls)://.+:\d+$")] | None
+
+
+class Tracking(Section):
+    wandb: Literal["online", "offline", "disabled"]
+    project: str = Field(min_length=1)
+
+
+class ModelFaults(Section):
+    init: Literal["pca", "random"]
+    output_activation: Literal["none", "tanh"]
+
+
+class QuantizerFaults(Section):
+    init: Literal["kmeans", "normal"]
+    init_scale: Positive
+    ema_target: Literal["residual", "quantized"]
+    commitment: Literal["encoder", "codebook"]
+    detach_residual: bool
+    loss_clamp: Positive | None
+
+
+class LossFaults(Section):
+    mse_clamp: Positive | None
+    stft_dtype: Literal["float32", "autocast"]
+
+
+class Faults(Section):
+    """Known mistakes of the token codec's training, by the section of params.yaml that each one belongs to."""
+
+    model: ModelFaults
+    quantizer: QuantizerFaults
+    loss: LossFaults
+
+
+class Params(Section):
+    data: Data
+    sample: Sample
+    preprocess: Preprocess
+    model: Model
+    quantizer: Quantizer
+    loss: Loss
+    train: Train
+    waveform: Waveform
+    evaluate: Evaluate
+    gates: Gates
+    cluster: Cluster
+    tracking: Tracking
+    faults: Faults
+    presets: dict[str, dict[str, str | int | float | bool | None]]
+
+    def loop(self, model: str) -> Loop:
+        """The training settings of a model, `tokens` or `waveform`."""
+        return self.train if model == "tokens" else self.waveform.train
+
+    @model_validator(mode="after")
+    def _sections_agree(self) -> Self:
+        most, available = max(self.evaluate.num_codebooks), self.quantizer.num_codebooks
+        if most > available:
+            raise ValueError(
+                f"evaluate.num_codebooks asks for {most} codebooks, but quantizer.num_codebooks is {available}; "
+                f"add -S 'evaluate.num_codebooks=[{','.join(str(count) for count in self._evaluable())}]'"
+            )
+        highest = self.preprocess.sample_rate / 2
+        if self.model.noise_from is not None and self.model.noise_from >= highest:
+            raise ValueError(
+                f"model.noise_from ({self.model.noise_from:g} Hz) must be below half the sample rate ({highest:g} Hz); "
+                "null means no noise"
+            )
+        return self
+
+    def _evaluable(self) -> list[int]:
+        """The numbers of codebooks to evaluate that the quantiser has, with all of its codebooks as the last one."""
+        available = self.quantizer.num_codebooks
+        return sorted({available, *(count for count in self.evaluate.num_codebooks if count < available)})

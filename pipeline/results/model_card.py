@@ -1,0 +1,136 @@
+"""The model card that accompanies exported weights, written from the parameters and the metrics."""
+
+import json
+import math
+from typing import Any
+
+from pipeline.common import files, tables
+from pipeline.common.sections import Params
+
+TEMPLATE = """---
+language: te
+tags: [audio-codec, speech]
+---
+# TeluCodec tokens, up to {kbps:g} kbps
+
+A neural speech codec for {rate} Hz mono speech: {codebooks} codebooks of {size}, {frame_rate:g} frames per second.
+It is causal with a look-ahead of one frame of {frame_ms:g} ms, and has {parameters:.2g} M parameters.
+
+## Data
+{data}
+
+## Results
+{clips} clips of {tested}. Rates are those of complete files.
+
+{table}
+
+SNR on the validation split with all codebooks: {start:.2f} dB before training ({begun}), {end:.2f} dB after
+{epochs} epochs.
+
+## Use
+```python
+import telucodec
+
+telu = telucodec.load("export")
+tokens = telu.tokenize(audio)                  # audio: float32 [samples] at {rate} Hz; tokens: int64 [{codebooks}, frames]
+output = telu.detokenize(tokens, len(audio))
+encoder, decoder = telu.token_encoder(), telu.token_decoder()   # for streams: push samples, push tokens
+```
+
+`encoder.onnx` and `decoder.onnx` need only ONNX Runtime and take one frame or many per call: `audio` `[batch, frames * {hop}]`
+becomes `codes_N` `[batch, frames, N]` with N codebooks, `codes` becomes `audio` with a delay of one hop. Their state leaves as
+`next_NAME` and enters the next call as `NAME`; it is zero at the start of a recording. Pad the end of a recording by one hop.
+
+## Limits
+Trained for waveform fidelity on the speech above; other languages, noise and music are untested. The decoder reproduces the
+recorded voice; it cannot change or imitate a speaker. Whoever publishes these weights is responsible for the licence of the
+recordings in `{root}` and the consent of their speakers.
+"""
+
+
+WAVEFORM = """---
+language: te
+tags: [audio-codec, speech]
+---
+# TeluCodec waveform
+
+An entropy-coded speech codec for {rate} Hz mono speech at any rate: an MDCT of {frame_ms:g} ms frames, and a causal context
+network of {parameters:.2g} M 8-bit weights that gives the range coder the probability of each coefficient. Its arithmetic is
+exact, so that every machine decodes the same samples.
+
+## Data
+{data}
+
+## Results
+{clips} clips of {tested}. Rates are those of complete files.
+
+{table}
+
+Validation split with an ideal coder: {start} before training, {end} after {epochs} epochs.
+
+## Use
+```sh
+telucodec encode talk.wav --snr 30 --model FOLDER    # FOLDER/waveform holds these files
+```
+
+## Limits
+Trained on the speech above; other languages, noise and music need more bits and are untested. Whoever publishes these weights is
+responsible for the licence of the recordings in `{root}` and the consent of their speakers.
+"""
+
+
+def render(params: Params, model: str) -> str:
+    """The card of a model, `tokens` or `waveform`, as Markdown."""
+    discovered, split = _metrics("discover"), _metrics("preprocess")
+    trained, evaluated = _metrics(f"{model}/train"), _metrics(f"{model}/evaluate")
+    shared: dict[str, Any] = {
+        "rate": params.preprocess.sample_rate,
+        "parameters": trained["parameters"] / 1e6,
+        "data": _data(params, discovered["data"], split),
+        "clips": evaluated["clips"],
+        "tested": f"`{params.evaluate.root}`" if params.evaluate.root else "speakers held out from training",
+        "table": tables.points(tables.operating_points(evaluated)),
+        "epochs": trained["epochs"],
+        "root": params.data.root,
+    }
+    begun = "principal components and k-means alone"
+    if "start_from" in trained:
+        origin = f"`{params.loop(model).start_from}` (model {trained['start_from']})"
+        shared["data"] += f" Training started from {origin}, which had been trained on other speech."
+        begun = origin
+    if model == "waveform":
+        ends = {
+            name: ", ".join(
+                f"{value:.2f} {key.removeprefix('kbps_').replace('_', ' ')}" for key, value in trained[when].items()
+            )
+            for name, when in (("start", "before_training"), ("end", "after_training"))
+        }
+        return WAVEFORM.format(
+            frame_ms=1000 * params.waveform.model.hop / params.preprocess.sample_rate, **ends, **shared
+        )
+    hop, codebooks = params.model.hop, params.quantizer.num_codebooks
+    return TEMPLATE.format(
+        kbps=params.preprocess.sample_rate / hop * codebooks * math.log2(params.quantizer.codebook_size) / 1000,
+        codebooks=codebooks,
+        size=params.quantizer.codebook_size,
+        hop=hop,
+        frame_rate=params.preprocess.sample_rate / hop,
+        frame_ms=1000 * hop / params.preprocess.sample_rate,
+        begun=begun,
+        start=trained["before_training"][f"snr_{codebooks}"],
+        end=trained["after_training"][f"snr_{codebooks}"],
+        **shared,
+    )
+
+
+def _data(params: Params, discovered: dict[str, Any], split: dict[str, Any]) -> str:
+    source = "the built-in synthetic Telugu speech (espeak-ng)" if params.data.is_built_in else f"`{params.data.root}`"
+    return (
+        f"{discovered['hours']:.2f} hours, {discovered['clips']} recordings, {discovered['speakers']} speakers from {source}; "
+        f"{discovered['rejected']['total']} files were rejected. Training: {split['train']['minutes']:.1f} minutes of "
+        f"{split['train']['speakers']} speakers."
+    )
+
+
+def _metrics(name: str) -> dict[str, Any]:
+    return json.loads((files.METRICS / f"{name}.json").read_text(encoding="utf-8"))

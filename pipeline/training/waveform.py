@@ -1,0 +1,119 @@
+"""Training the waveform codec: the loss is the number of bits."""
+
+import math
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline.common.sections import Params
+from pipeline.common.shards import Shards
+from pipeline.training import start_from
+from pipeline.training.task import Crops, Draws, Task
+from telucodec.networks.waveform.context import ContextConfig
+from telucodec.networks.waveform.ideal_rate import ideal_rate, measure_centroids
+from telucodec.networks.waveform.model import Settings, WaveformCodec, WaveformConfig, guess, quantize
+from telucodec.waveform.grids import LAST_STEP, PRICE, STEPS_PER_OCTAVE
+
+OCTAVES = -5.6, 0.3  # of the step over the clip's RMS: from about 45 dB SNR to 5
+STEP_OCTAVES_SHAPED = -0.5  # offset of that range for noise that follows the speech
+KNEES = 64, 161  # range of the knee of noise that follows the speech
+VALIDATED_SNR = 15, 25, 30, 37  # dB
+CLIPS = 10  # validation clips, evenly spaced over the split
+FINISH_SECONDS = 200  # of speech, from which centroids are measured
+LEAST_BITS = 0.02  # bits per coefficient; a crop with fewer weighs no more
+
+
+def task(params: Params, device: torch.device) -> Task:
+    return WaveformTask(params, device)
+
+
+class WaveformTask:
+    """`pipeline.training.task.Task` for the waveform codec."""
+
+    name = "waveform"
+
+    def __init__(self, params: Params, device: torch.device):
+        self.settings, self.loop, self.device = params.waveform.loss, params.waveform.train, device
+        self.progress = 0.0
+        config = params.waveform.model
+        context = ContextConfig(
+            bins=config.hop, **config.model_dump(exclude={"hop"}) | {"dilations": tuple(config.dilations)}
+        )
+        whole = WaveformConfig(params.preprocess.sample_rate, config.hop, context)
+        self.model = WaveformCodec(whole).to(device)
+        self.origin = start_from.load(self.loop, self.name, WaveformCodec, whole, _shape)
+
+    def compile(self, backend: str = "inductor") -> None:
+        self.model.context.compile(backend=backend)
+
+    def start(self, crops: Crops) -> None:
+        # Unlike the token codec it needs no speech to start: it reaches every SNR at once, with many bits.
+        if self.origin is not None:
+            self.model.load_state_dict(self.origin.state_dict())
+
+    def step(self, audio: Tensor, random: Draws) -> dict[str, Tensor]:
+        with torch.no_grad():
+            settings = self._random_settings(audio, random)
+            values = self.model.compress(self.model.mdct(audio), settings)
+            price = torch.from_numpy(random.uniform(0.6, 1.4, (len(audio), 1, 1)).astype(np.float32) * PRICE)
+            integers = quantize(values, guess(values), self.model.prices, price.to(self.device))
+        each = self.model(integers, settings).mean((1, 2))
+        # Otherwise crops that need many bits would outweigh the others.
+        weight = each.detach().clamp(min=LEAST_BITS) ** -self.settings.rate_power
+        return {"total": (each * weight).mean(), "bits_per_coefficient": each.detach().mean()}
+
+    def _random_settings(self, audio: Tensor, random: Draws) -> Settings:
+        """Steps of every size; white noise for most crops, noise that follows the speech for the others."""
+        level = audio.square().mean(1).clamp(min=1e-10).sqrt().cpu().numpy()
+        shaped = random.random(len(audio)) < self.settings.shaped_share
+        octaves = random.uniform(*OCTAVES, len(audio)) + STEP_OCTAVES_SHAPED * shaped
+        step = np.clip(np.round(-STEPS_PER_OCTAVE * (np.log2(level) + octaves)), 0, LAST_STEP)
+        knee = np.where(shaped, random.integers(*KNEES, len(audio)), 0)
+        return Settings(*(torch.from_numpy(part.astype(np.int64)).to(self.device) for part in (step, knee)))
+
+    def epoch_statistics(self) -> dict[str, float]:
+        return {}
+
+    @torch.no_grad()
+    def validate(self, shards: Shards) -> dict[str, float]:
+        """Mean kbit/s of an ideal coder at several SNRs."""
+        self.model.eval()
+        audio = [torch.from_numpy(clip).to(self.device) for clip in shards.audible(CLIPS)]
+        return {
+            f"kbps_at_{snr}_db": float(np.mean([ideal_rate(self.model, clip, snr) for clip in audio]))
+            for snr in VALIDATED_SNR
+        }
+
+    def headline(self, row: dict[str, float]) -> str:
+        return "  ".join(f"{row[f'kbps_at_{snr}_db']:.2f} kbps at {snr} dB" for snr in VALIDATED_SNR)
+
+    def refuse(self, statistics: dict[str, float], epoch: int) -> None:
+        pass  # from any state, training lowers the number of bits
+
+    def state(self) -> dict:
+        return {}
+
+    def restore(self, state: dict) -> None:
+        pass
+
+    def finish(self, crops: Crops) -> None:
+        measure_centroids(self.model, crops(math.ceil(FINISH_SECONDS / self.loop.crop_seconds)))
+
+    def save(self, folder: Path) -> None:
+        self.model.save(folder)
+
+    def summary(self, start: dict[str, float], end: dict[str, float]) -> dict[str, dict[str, float]]:
+        shown = [f"kbps_at_{snr}_db" for snr in VALIDATED_SNR]
+        return {
+            "before_training": {name: start[name] for name in shown},
+            "after_training": {name: end[name] for name in shown},
+        }
+
+
+def _shape(config: WaveformConfig) -> dict[str, object]:
+    """The values in which a model to start from must agree, by their keys in params.yaml."""
+    context = {name: value for name, value in asdict(config.context).items() if name != "bins"}
+    return {f"waveform.model.{name}": value for name, value in {"hop": config.hop, **context}.items()}

@@ -1,0 +1,67 @@
+"""Crops cut by a GPU are those that the processor cuts, and training reads its figures once an epoch."""
+
+import numpy as np
+import pytest
+import torch
+from pipeline.training.crops import ResidentCrops, reader
+
+from pipeline import train
+from pipeline.common import files, params
+from pipeline.common.shards import Shards
+from pipeline.common.stage import StageError
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize("samples", [4000, 40_000])  # shorter than every clip, longer than every clip
+def test_resident_crops_are_those_of_the_shards_to_the_bit(ready, samples):
+    shards = Shards(files.SHARDS / "train")
+    expected = shards.crops(np.random.default_rng(3), 50, samples)
+    random = np.random.default_rng(3)
+    crops = ResidentCrops(shards, CPU)(random, 50, samples)
+    assert crops.dtype == torch.float32 and np.array_equal(crops.numpy(), expected)
+    after = np.random.default_rng(3)
+    shards.places(after, 50, samples)
+    assert random.random() == after.random()
+
+
+def test_a_scaled_clip_is_scaled_the_same(ready):
+    shards = Shards(files.SHARDS / "train")
+    shards.factors[:] = [factor * 1.7 for factor in shards.factors]
+    expected = shards.crops(np.random.default_rng(0), 20, 8000)
+    assert np.array_equal(ResidentCrops(shards, CPU)(np.random.default_rng(0), 20, 8000).numpy(), expected)
+
+
+def test_a_cpu_reads_from_the_disk(ready):
+    shards = Shards(files.SHARDS / "train")
+    assert not isinstance(reader(shards, CPU), ResidentCrops)
+    assert shards.bytes == sum(path.stat().st_size for path in (files.SHARDS / "train").glob("*.pcm"))
+
+
+def test_steps_give_every_term_of_every_step(ready, change):
+    second_phase = {"loss.adversarial_weight": 0.3, "train.adversarial_after": 0.4, "train.epochs": 1}
+    run = train.prepare(change(ready, second_phase), "tokens")
+    run.start()
+    terms = run.steps(6)
+    assert {name: len(values) for name, values in terms.items() if name in ("total", "grad_norm")} == {
+        "total": 6,
+        "grad_norm": 6,
+    }
+    assert len(terms["adversarial"]) == len(terms["discriminator"]) == 3  # from the third of six steps on
+    assert all(np.isfinite(values).all() for values in terms.values())
+    assert run.steps(0) == {}
+
+
+def test_a_step_that_is_not_finite_is_named(ready, change):
+    run = train.prepare(params.load(), "tokens")
+    run.start()
+    task_step, calls = run.task.step, []
+
+    def poisoned(audio, random):
+        terms = task_step(audio, random)
+        calls.append(terms)
+        return terms | {"total": terms["total"] * (np.nan if len(calls) == 3 else 1)}
+
+    run.step = poisoned
+    with pytest.raises(StageError, match=r"not finite in epoch 1, step 3 \(total nan, l1 "):
+        run.steps(5)
