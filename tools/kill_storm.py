@@ -1,4 +1,4 @@
-"""Randomly timed kills over the whole pipeline: `python -m tests.kill_storm [--kills 20] [--seed 0]`; no part of the fast tests.
+"""Randomly timed kills over the whole pipeline: `python -m tools.kill_storm [--kills 20] [--seed 0]`; no part of the fast tests.
 
 A flow runs the real stages with tiny parameters against a real server and is killed again and again: the flow's process,
 DVC, the stage, the guard between them, or all at once. Whenever a run gets through, its metrics must be those of an
@@ -28,7 +28,7 @@ SECONDS_BETWEEN = 2, 25
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.kill_storm")
+    parser = argparse.ArgumentParser(prog="python -m tools.kill_storm")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--port", type=int, default=4288)

@@ -1,4 +1,4 @@
-"""What a flow costs over bare `dvc repro`: `python -m tests.flow_overhead`, in a workspace where all stages are cached.
+"""What a flow costs over bare `dvc repro`: `python -m tools.flow_overhead`, in a workspace where all stages are cached.
 
 Needs a running server (PREFECT_API_URL). Both commands from start to end of their process, alternating; medians.
 """
