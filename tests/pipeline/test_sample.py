@@ -76,7 +76,7 @@ def test_the_default_voices_fill_all_splits():
 def test_nothing_is_spoken_when_there_are_recordings(workspace, change, capsys):
     sample.main(change(workspace, {"data.root": "recordings"}))
     assert list((workspace / "data" / "sample").iterdir()) == []
-    assert "no built-in speech needed" in capsys.readouterr().out
+    assert "the built-in speech is not needed" in capsys.readouterr().out
 
 
 def test_sentences_are_telugu_and_different():
