@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from pipeline.training.crops import ResidentCrops, reader
 
 from pipeline import train
 from pipeline.common import files, params
 from pipeline.common.shards import Shards
 from pipeline.common.stage import StageError
+from pipeline.training.crops import ResidentCrops, reader
 
 CPU = torch.device("cpu")
 

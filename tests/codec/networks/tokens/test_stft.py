@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from telucodec.networks.tokens.stft import stft
 
 
