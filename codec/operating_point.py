@@ -118,7 +118,7 @@ class OperatingPoint:
         }
         perception = 0.0
         if family.startswith("perception_"):
-            _, shown, family = family.split("_", 2)
+            shown, _, family = family.removeprefix("perception_").partition("_")
             perception = _parsed(name, shown)
         if family not in targets:
             raise CodecError(f"{name!r} is not an operating point; examples: snr_30, kbps_6.5, tokens_8, tokens_kbps_2")

@@ -23,7 +23,7 @@ from pipeline.peers import measuring
 from pipeline.results.bjontegaard import Curves, saving
 
 SHOWN = "kbps", "snr", "si_sdr", "pesq_wb", "stoi"
-# What is compared with Opus: its name, our model, the family of its operating points, the measure that is to be equal.
+# What is compared with Opus: its name, our model, how the family of its operating points ends, the measure that is to be equal.
 COMPARED = (
     ("waveform at equal SNR", "waveform", "snr", "snr"),
     ("waveform with perception at equal PESQ-WB", "waveform", "kbps", "pesq_wb"),
@@ -45,7 +45,7 @@ def main(params: Params) -> None:
     files.write_csv(files.EVALUATION / "peers.csv", rows, list(dict.fromkeys(name for row in rows for name in row)))
     reached = means(rows)
     files.write_json(files.METRICS / "peers.json", reached)
-    saved = savings([row for row in rows if row["codec"] == "opus"], settings)
+    saved = savings([row for row in rows if row["codec"] == "opus"])
     files.write_json(files.METRICS / "compare.json", saved)
     for name, points in reached.items():
         for point in points:
@@ -89,12 +89,11 @@ def means(rows: Sequence[Row]) -> dict[str, list[dict[str, float]]]:
     return reached
 
 
-def savings(theirs: Sequence[Row], settings: Evaluate) -> dict[str, dict]:
+def savings(theirs: Sequence[Row]) -> dict[str, dict]:
     """What ours saves against Opus, or why that is undefined, such as curves that do not meet."""
     saved: dict[str, dict] = {}
     for name, model, family, measure in COMPARED:
-        points = {point.name for point in settings.points(model) if point.family.endswith(family)}
-        ours = [row for row in _read(model) if row["point"] in points]
+        ours = [row for row in _read(model) if row["point"].rpartition("_")[0].endswith(family)]
         try:
             result = saving(_curves(ours, "point", measure), _curves(theirs, "asked_kbps", measure))._asdict()
         except ValueError as error:

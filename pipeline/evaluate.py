@@ -2,7 +2,8 @@
 
 `python -m pipeline.evaluate tokens` or `... waveform`. Rates are those of the files, header and checksums included. Judges
 (`pipeline.judges`) take seconds a clip, so they hear some of the clips at some of the points: `evaluate.judges`,
-`judged_points` and `judged_clips`. With `--split validation` it only prints, for the speakers by which trainings may be chosen.
+`judged_points` as far as they are evaluated, and `judged_clips`. With `--split validation` it only prints, for the speakers
+by which trainings may be chosen.
 """
 
 import argparse
@@ -52,10 +53,11 @@ def main(params: Params, model: str, split: str = "test") -> None:
     except judges.JudgeError as error:
         raise StageError(f"evaluate.judges: {error}; without judges: -S 'evaluate.judges=[]'") from None
     with trained(model, settings.threads) as codec:
-        rows = score(codec, shards, settings.points(model), settings)
+        asked = points(settings, model, codec)
+        rows = score(codec, shards, asked, settings)
     summary = summarise(rows)
     if split == "test":
-        _write(model, rows, summary, len(shards), shown_point(settings, model))
+        _write(model, rows, summary, len(shards), shown_point(asked))
     for name, means in summary.items():
         print(f"{name:22} {_line(means, settings)}")
 
@@ -69,10 +71,20 @@ def trained(model: str, threads: int) -> Iterator[Codec]:
         yield telucodec.load(folder, [model], threads)
 
 
-def shown_point(settings: Evaluate, model: str) -> str:
+def points(settings: Evaluate, model: str, codec: Codec) -> list[OperatingPoint]:
+    """What each clip is coded at, by rising value within each family. Of more codebooks than the model has, it uses all."""
+    if model == "tokens":
+        counts = {min(count, codec.num_codebooks) for count in settings.num_codebooks}
+        alike = [OperatingPoint(tokens=count) for count in sorted(counts)]
+        return alike + [OperatingPoint(tokens=0, kbps=kbps) for kbps in sorted(set(settings.shared_kbps))]
+    exact = [OperatingPoint(snr=snr) for snr in sorted(set(settings.snr))]
+    shaped = [OperatingPoint(kbps=kbps, perception=settings.perception) for kbps in sorted(set(settings.kbps))]
+    return exact + shaped
+
+
+def shown_point(points: Iterable[OperatingPoint]) -> str:
     """The operating point whose clips are plotted one by one: the most codebooks, or the highest SNR."""
-    family = "tokens" if model == "tokens" else "snr"
-    return [point for point in settings.points(model) if point.family == family][-1].name
+    return [point for point in points if point.family in ("tokens", "snr")][-1].name
 
 
 def score(codec: Codec, shards: Shards, points: list[OperatingPoint], settings: Evaluate) -> list[Row]:

@@ -11,10 +11,9 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from pipeline.common import files, stage
+from pipeline.common import files, stage, tables
 from pipeline.common.sections import Params
 from pipeline.common.stage import StageError
-from pipeline.common.tables import operating_points
 from pipeline.common.yaml12 import dump
 from pipeline.report import listening, results
 from pipeline.report.changes import Changes, since_last_commit
@@ -39,9 +38,9 @@ def main(params: Params) -> None:
     means = {
         OperatingPoint.parse(name): row
         for evaluation in evaluations.values()
-        for name, row in operating_points(evaluation).items()
+        for name, row in tables.shown(evaluation).items()
     }
-    scores = {model: results.table(files.EVALUATION / f"{model}.csv") for model in evaluations}
+    scores = {model: results.scores(model) for model in evaluations}
     played = points_to_play(list(means))
     ranked_by = played[0]
     changes = since_last_commit()
@@ -53,6 +52,7 @@ def main(params: Params) -> None:
         clips=max(evaluation["clips"] for evaluation in evaluations.values()),
         tiles=tiles(means, played, changes),
         by_rate=results.by_rate(evaluations),
+        judged=results.judged(evaluations),
         examples=listening.examples(scores, played, ranked_by),
         ranked_by=ranked_by,
         scores=scores,

@@ -29,7 +29,7 @@ Scores = Mapping[str, Sequence[dict[str, Any]]]  # rows of data/evaluation/MODEL
 
 class Version(NamedTuple):
     name: str
-    measures: dict[str, float]  # kbps, snr, pesq_wb, stoi; empty for the original
+    measures: dict[str, float]  # kbps, snr, stoi, and pesq_wb but for tokens; empty for the original
     audio: str  # data URI, FLAC
     picture: str  # data URI, spectrogram from 0 to 8 kHz
 

@@ -9,9 +9,8 @@ from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
-from pipeline.common import files
+from pipeline.common import files, tables
 from pipeline.common.stage import StageError
-from pipeline.common.tables import operating_points
 from pipeline.common.yaml12 import parse
 from pipeline.report.charts import Series, chart
 from telucodec.operating_point import OperatingPoint
@@ -24,6 +23,12 @@ MARKED = 30  # points of a line; lines with more points have no marks
 class Plot(NamedTuple):
     title: str
     drawing: Markup
+
+
+class Judged(NamedTuple):
+    caption: str
+    columns: list[str]
+    rows: dict[str, list[str]]  # cells by what was heard, the original first
 
 
 def metrics(name: str) -> dict[str, Any]:
@@ -58,6 +63,25 @@ def _value(cell: str) -> float | str:
         return cell
 
 
+def scores(model: str) -> list[dict[str, Any]]:
+    """The rows of data/evaluation/MODEL.csv, as `tables.shown` shows means."""
+    rows = table(files.EVALUATION / f"{model}.csv")
+    return [
+        {name: value for name, value in row.items() if name != "pesq_wb" or not tables.is_tokens(str(row["point"]))}
+        for row in rows
+    ]
+
+
+def judged(evaluations: Mapping[str, Mapping[str, Any]]) -> Judged | None:
+    """What judges say about all models; None if there were no judges."""
+    rows = {name: means for evaluation in evaluations.values() for name, means in tables.judged(evaluation).items()}
+    if not rows:
+        return None
+    columns = tables.judged_columns(rows)
+    cells = {tables.label(name): [tables.judged_cell(column, row) for column in columns] for name, row in rows.items()}
+    return Judged(tables.judged_caption(rows), list(columns.values()), cells)
+
+
 def by_rate(evaluations: Mapping[str, Mapping[str, Any]]) -> list[Plot]:
     """SNR, PESQ-WB and STOI by rate, with other codecs and the bound if they were measured."""
     plots = []
@@ -73,7 +97,7 @@ def _own_series(evaluations: Mapping[str, Mapping[str, Any]], measure: str) -> l
     """A curve for each family of operating points."""
     families: dict[str, list[tuple[OperatingPoint, dict[str, float]]]] = {}
     for evaluation in evaluations.values():
-        for name, means in operating_points(evaluation).items():
+        for name, means in tables.shown(evaluation).items():
             point = OperatingPoint.parse(name)
             if measure in means:
                 families.setdefault(point.family, []).append((point, means))

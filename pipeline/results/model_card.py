@@ -89,7 +89,7 @@ def render(params: Params, model: str) -> str:
         "data": _data(params, discovered["data"], split),
         "clips": evaluated["clips"],
         "tested": f"`{params.evaluate.root}`" if params.evaluate.root else "speakers held out from training",
-        "table": tables.points(tables.operating_points(evaluated)),
+        "table": tables.evaluated(evaluated),
         "epochs": trained["epochs"],
         "root": params.data.root,
     }

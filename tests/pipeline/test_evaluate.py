@@ -4,6 +4,7 @@ import json
 import math
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 import onnxruntime
@@ -181,11 +182,28 @@ def test_judges_that_are_not_installed_end_the_stage_before_it_begins(here, monk
         evaluate.main(asked, "tokens")
 
 
-def test_points_that_judges_hear_must_be_evaluated(workspace, change):
-    with pytest.raises(
-        params.ParamsError, match=r"judged_points has tokens_8, which is not evaluated; there are tokens_1, tok"
-    ):
-        change(workspace, {"evaluate.judges": ["dnsmos"], "evaluate.judged_points": ["tokens_4", "tokens_8"]})
+def test_judged_points_that_are_not_evaluated_are_skipped(passed):
+    rows, summary = passed(judges=["speaker"], judged_points=["tokens_8", "snr_30"], judged_clips=1)
+    assert [row["point"] for row in rows if "speaker_similarity" in row] == ["original", "snr_30"]
+    assert "tokens_8" not in summary
+
+
+@pytest.mark.parametrize(("codebooks", "counts"), [(12, [1, 2, 8]), (8, [1, 2, 8]), (6, [1, 2, 6]), (2, [1, 2])])
+def test_what_is_evaluated_fits_the_codebooks_of_the_model(codebooks, counts):
+    settings = params.load(ROOT / "params.yaml").evaluate
+    settings = settings.model_copy(update={"num_codebooks": [8, 2, 1, 1], "shared_kbps": [2.0, 1.0]})
+    points = evaluate.points(settings, "tokens", SimpleNamespace(num_codebooks=codebooks))
+    wanted = [f"tokens_{count}" for count in counts]
+    assert [point.name for point in points] == [*wanted, "tokens_kbps_1", "tokens_kbps_2"]
+    assert evaluate.shown_point(points) == wanted[-1]
+
+
+def test_what_the_waveform_codec_is_evaluated_at():
+    settings = params.load(ROOT / "params.yaml").evaluate
+    settings = settings.model_copy(update={"snr": [30.0, 15.0], "kbps": [10.0, 6.5], "perception": 0.5})
+    points = evaluate.points(settings, "waveform", SimpleNamespace())
+    assert [point.name for point in points] == ["snr_15", "snr_30", "perception_0.5_kbps_6.5", "perception_0.5_kbps_10"]
+    assert evaluate.shown_point(points) == "snr_30"
 
 
 def test_evaluation_is_repeatable_to_the_bit(here):

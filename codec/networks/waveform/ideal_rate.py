@@ -16,11 +16,14 @@ LEAST_COUNT = 100  # values from which a centroid is estimated; with fewer it st
 
 @torch.no_grad()
 def ideal_rate(codec: WaveformCodec, audio: Tensor, snr: float) -> float:
-    """Mean kbit/s at which an ideal coder reaches `snr` dB on audio [samples], coded as one packet."""
+    """Mean kbit/s at which an ideal coder reaches `snr` dB on audio [samples], coded as one packet.
+
+    Audio that is too quiet for the steps has the rate of silence.
+    """
     coefficients = codec.mdct(audio[None])
     near = step_for(coefficients, snr)
     (low, low_bits), (high, high_bits) = (_code(codec, coefficients, near + offset) for offset in (-SPREAD, SPREAD))
-    bits = low_bits + (snr - low) / (high - low) * (high_bits - low_bits)
+    bits = high_bits if high == low else low_bits + (snr - low) / (high - low) * (high_bits - low_bits)
     return bits / len(audio) * codec.config.sample_rate / 1000
 
 
@@ -48,7 +51,8 @@ def _code(codec: WaveformCodec, coefficients: Tensor, step: int) -> tuple[float,
 
 
 def _decibels(signal: Tensor, error: Tensor) -> float:
-    return 10 * math.log10(float(signal.double().square().sum()) / max(float(error.double().square().sum()), 1e-20))
+    energy, lost = (max(float(part.double().square().sum()), 1e-20) for part in (signal, error))
+    return 10 * math.log10(energy / lost)
 
 
 @torch.no_grad()
