@@ -7,6 +7,7 @@ import onnxruntime
 
 from telucodec.mdct import mdct_basis
 from telucodec.models import ModelFolder
+from telucodec.tokens.energies import EnergySearch
 from telucodec.tokens.entropy import TokenCoder
 
 DTYPES = {"tensor(float)": np.float32, "tensor(int64)": np.int64}
@@ -23,6 +24,7 @@ class TokenEngine:
         self.hop: int = shape["hop"]
         self.num_codebooks: int = shape["num_codebooks"]
         self.codebook_size: int = shape["codebook_size"]
+        self._bands: int = shape["bands"]  # whose energies the first codebook codes, or 0
         self._model = model
         self._search = functools.cache(self._make_search)
 
@@ -33,8 +35,16 @@ class TokenEngine:
 
     @functools.cached_property
     def _codebooks(self) -> np.ndarray:
-        """[num_codebooks, codebook_size, latent_dim], float32."""
-        return self._model.weights["quantizer.codebooks"].astype(np.float32)
+        """[num_codebooks, codebook_size, bands + latent_dim], float32; zero where another kind of codebook codes."""
+        low = np.pad(self._weight("quantizer.codebooks"), ((0, 0), (0, 0), (self._bands, 0)))
+        if not self._bands:
+            return low
+        energies = self._weight("energy_quantizer.codebook")
+        first = np.pad(energies, ((0, 0), (0, low.shape[2] - self._bands)))
+        return np.concatenate([first[None], low])
+
+    def _weight(self, name: str) -> np.ndarray:
+        return self._model.weights[name].astype(np.float32)
 
     @functools.cached_property
     def _encoder(self) -> onnxruntime.InferenceSession:
@@ -54,7 +64,11 @@ class TokenEngine:
 
     def encoder(self, num_codebooks: int) -> "TokenEncoder":
         """A recording's way to codes of so many codebooks, from its start."""
-        return TokenEncoder(self._encoder, [self._search(codebook) for codebook in range(num_codebooks)])
+        energies = None
+        if self._bands:
+            energies = EnergySearch(self._weight("energy_quantizer.codebook"), self._weight("energy_quantizer.taps"))
+        steps = [self._search(codebook) for codebook in range(num_codebooks - (1 if energies else 0))]
+        return TokenEncoder(self._encoder, energies, steps)
 
     def decoder(self) -> "TokenDecoder":
         """A recording's way back to audio, from its start."""
@@ -64,40 +78,47 @@ class TokenEngine:
 class _Walk:
     """One recording's way through a graph: the state that each call leaves goes into the next."""
 
-    def __init__(self, session: onnxruntime.InferenceSession, given: str, wanted: str):
-        self._session, self._given = session, given
+    def __init__(self, session: onnxruntime.InferenceSession, given: str, *wanted: str):
+        self._session, self._given, self._count = session, given, len(wanted)
         states = [value for value in session.get_inputs() if value.name != given]
         self._state = {value.name: np.zeros([1, *value.shape[1:]], DTYPES[value.type]) for value in states}
-        self._wanted = [wanted, *(f"next_{name}" for name in self._state)]
+        self._wanted = [*wanted, *(f"next_{name}" for name in self._state)]
 
-    def push(self, values: np.ndarray) -> np.ndarray:
-        """The output [...] for the next values [...], without a dimension for the batch."""
-        output, *states = self._session.run(self._wanted, {self._given: values[None], **self._state})
-        self._state = dict(zip(self._state, states, strict=True))
-        return output[0]
+    def push(self, values: np.ndarray) -> list[np.ndarray]:
+        """The outputs [...] for the next values [...], without a dimension for the batch."""
+        outputs = self._session.run(self._wanted, {self._given: values[None], **self._state})
+        self._state = dict(zip(self._state, outputs[self._count :], strict=True))
+        return [output[0] for output in outputs[: self._count]]
 
 
 class TokenEncoder:
-    """Audio to codes, by a beam search over the codebooks.
+    """Audio to codes: those of the energies frame by frame, the others by a beam search over the codebooks.
 
     Of every frame the best partial sums are kept from codebook to codebook. The codes of `n` codebooks are in general not the
     first `n` of the codes of more codebooks. Source: beam search over the stages, arXiv 2509.19186.
     """
 
-    def __init__(self, encoder: onnxruntime.InferenceSession, steps: _Steps):
-        self._walk, self._steps = _Walk(encoder, "audio", "latents"), steps
+    def __init__(self, encoder: onnxruntime.InferenceSession, energies: EnergySearch | None, steps: _Steps):
+        self._walk = _Walk(encoder, "audio", "latents", *(["energies"] if energies else []))
+        self._energies, self._steps = energies, steps
 
     def push(self, audio: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
         """Audio [frames * hop], float32, to the codes and their errors.
 
         Returns:
-            For N = 1, 2, ... codebooks the codes [frames, N], int64; and the squared error of the latents with 0, 1, ...
-            codebooks [frames, num_codebooks + 1], float32.
+            For N = 1, 2, ... codebooks the codes [frames, N], int64; and the squared error of energies and latents with 0, 1,
+            ... codebooks [frames, num_codebooks + 1], float32.
         """
-        latents = self._walk.push(audio)
-        errors, codes = [np.square(latents).sum(1)], []
+        latents, *energies = self._walk.push(audio)
         residuals = latents[:, None]
         history = np.zeros((len(latents), 1, 0), np.int64)
+        errors, codes = [np.square(latents).sum(1)], []
+        missed = np.zeros(len(latents), np.float32)
+        if self._energies is not None:
+            first, size, missed = self._energies.push(energies[0])
+            history = first[:, None, None]
+            codes.append(first[:, None])
+            errors = [errors[0] + size, errors[0] + missed]
         for step in self._steps:
             residuals, parent, index, error = step.run(
                 ["next_residuals", "parent", "index", "error"], {"residuals": residuals}
@@ -105,7 +126,7 @@ class TokenEncoder:
             kept = np.take_along_axis(history, parent[..., None], 1)
             history = np.concatenate([kept, index[..., None]], axis=2)
             codes.append(history[:, 0])
-            errors.append(error)
+            errors.append(error + missed)
         return codes, np.stack(errors, axis=1)
 
 
@@ -123,4 +144,4 @@ class TokenDecoder:
         latents = np.zeros((len(codes), self._codebooks.shape[2]), np.float32)
         for codebook, column in zip(self._codebooks, codes.T, strict=False):
             latents += codebook[column] * (column >= 0)[:, None]
-        return self._walk.push(latents)
+        return self._walk.push(latents)[0]

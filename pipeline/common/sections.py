@@ -26,6 +26,13 @@ def _regex_with_group(pattern: str) -> str:
     return pattern
 
 
+def _operating_point(name: str) -> str:
+    point = OperatingPoint.parse(name).name
+    if point != name:
+        raise ValueError(f"the name of this operating point is {point}")
+    return name
+
+
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, protected_namespaces=())
 
@@ -73,15 +80,6 @@ class Model(Section):
     kernel: int = Field(ge=2)
     compand: float = Field(gt=0.2, le=1)
     noise_from: Positive | None
-    noise_weight: Positive
-
-    @model_validator(mode="after")
-    def _latent_dim_fits(self) -> Self:
-        if self.latent_dim > self.hop:
-            raise ValueError(
-                f"latent_dim ({self.latent_dim}) must not exceed hop ({self.hop}), the number of coefficients of a frame"
-            )
-        return self
 
 
 class Quantizer(Section):
@@ -103,8 +101,7 @@ class Loss(Section):
     snr_weight: NonNegative
     shaped_snr_weight: NonNegative
     shaping: Fraction
-    loudness_weight: NonNegative
-    envelope_weight: NonNegative
+    mel_weight: NonNegative
     adversarial_weight: NonNegative
 
 
@@ -175,28 +172,9 @@ class Evaluate(Section):
     kbps: list[Positive]
     perception: Fraction
     judges: list[Literal["dnsmos", "distillmos", "visqol", "speaker"]]
-    judged_points: list[str]
+    judged_points: list[Annotated[str, AfterValidator(_operating_point)]]
     judged_clips: Count
     threads: Count
-
-    def points(self, model: str) -> list[OperatingPoint]:
-        """What each clip is coded at, by rising value within each family."""
-        if model == "tokens":
-            alike = [OperatingPoint(tokens=count) for count in sorted(set(self.num_codebooks))]
-            return alike + [OperatingPoint(tokens=0, kbps=kbps) for kbps in sorted(set(self.shared_kbps))]
-        exact = [OperatingPoint(snr=snr) for snr in sorted(set(self.snr))]
-        shaped = [OperatingPoint(kbps=kbps, perception=self.perception) for kbps in sorted(set(self.kbps))]
-        return exact + shaped
-
-    @model_validator(mode="after")
-    def _judges_hear_what_is_evaluated(self) -> Self:
-        names = [point.name for model in ("tokens", "waveform") for point in self.points(model)]
-        absent = [name for name in self.judged_points if name not in names]
-        if self.judges and absent:
-            raise ValueError(
-                f"judged_points has {', '.join(absent)}, which is not evaluated; there are {', '.join(names)}"
-            )
-        return self
 
 
 class Gate(Section):
@@ -272,22 +250,22 @@ class Params(Section):
         return self.train if model == "tokens" else self.waveform.train
 
     @model_validator(mode="after")
-    def _sections_agree(self) -> Self:
-        most, available = max(self.evaluate.num_codebooks), self.quantizer.num_codebooks
-        if most > available:
+    def _model_fits(self) -> Self:
+        model, highest = self.model, self.preprocess.sample_rate / 2
+        coded, below = model.hop, ""
+        if model.noise_from is not None:
+            if model.noise_from >= highest:
+                raise ValueError(
+                    f"model.noise_from ({model.noise_from:g} Hz) must be below half the sample rate ({highest:g} Hz); "
+                    "null means no noise"
+                )
+            if self.quantizer.num_codebooks < 2:
+                raise ValueError(
+                    "quantizer.num_codebooks must be at least 2 with model.noise_from, whose energies take the first one"
+                )
+            coded, below = round(model.noise_from / highest * model.hop), f" below {model.noise_from:g} Hz"
+        if model.latent_dim > coded:
             raise ValueError(
-                f"evaluate.num_codebooks asks for {most} codebooks, but quantizer.num_codebooks is {available}; "
-                f"add -S 'evaluate.num_codebooks=[{','.join(str(count) for count in self._evaluable())}]'"
-            )
-        highest = self.preprocess.sample_rate / 2
-        if self.model.noise_from is not None and self.model.noise_from >= highest:
-            raise ValueError(
-                f"model.noise_from ({self.model.noise_from:g} Hz) must be below half the sample rate ({highest:g} Hz); "
-                "null means no noise"
+                f"model.latent_dim ({model.latent_dim}) must not exceed the number of a frame's coefficients{below} ({coded})"
             )
         return self
-
-    def _evaluable(self) -> list[int]:
-        """The numbers of codebooks to evaluate that the quantiser has, with all of its codebooks as the last one."""
-        available = self.quantizer.num_codebooks
-        return sorted({available, *(count for count in self.evaluate.num_codebooks if count < available)})

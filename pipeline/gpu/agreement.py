@@ -11,7 +11,7 @@ from torch import Tensor
 from pipeline.gpu.bench import Bench
 from pipeline.training.loop import Run
 from pipeline.training.tokens import TokenTask
-from telucodec.networks.tokens.quantizer import nearest
+from telucodec.networks.tokens.kmeans import nearest
 
 SECONDS, BATCH = 2, 8  # of the audio that is compared
 LEAST_TERM = 0.05  # the error of a smaller loss term is relative to this
@@ -40,7 +40,7 @@ def full_float32(bench: Bench) -> dict[str, Any]:
     model = task.model.eval()
     audio = _batch(run).to(bench.device)
     with torch.no_grad(), torch.autocast(bench.device.type, torch.bfloat16):
-        latents = model.latents(audio).float()
+        latents = model.analyse(audio).latents.float()
         codes = model.quantizer(latents).codes
         coefficients = model.mdct(audio)
         output = model(audio).audio

@@ -40,8 +40,11 @@ def resume(bench: Bench) -> dict[str, Any]:
 
 def curve(bench: Bench) -> dict[str, Any]:
     """The loss over 200 steps, as means over a tenth of them."""
-    steps = bench.sized(200, 20)
-    # The schedule runs to its end. No second phase: a term that comes in halfway would raise the sum.
-    run = bench.started(train__epochs=1, train__steps_per_epoch=steps, loss__adversarial_weight=0.0)
+    steps = bench.sized(200, 60)
+    # The schedule runs to its end. No second phase: a term that comes in halfway would raise the sum. No dropout: steps with
+    # fewer codebooks have higher losses.
+    run = bench.started(
+        train__epochs=1, train__steps_per_epoch=steps, loss__adversarial_weight=0.0, quantizer__dropout=0.0
+    )
     means = np.array(run.steps(steps)["total"]).reshape(10, -1).mean(1)
     return {"rise": float(means[-3:].mean() - means[:3].mean()), "loss": means.tolist(), "steps": steps}

@@ -44,7 +44,7 @@ def measured(params: Params, audio: Tensor) -> Iterator[Row]:
     codec = fitted(params, audio)
     loss = loss_config(params)
     steps = params.train.epochs * params.train.steps_per_epoch
-    latents = codec.latents(audio).detach()
+    latents = codec.analyse(audio).latents.detach()
     yield _row(
         "`preprocess.normalize`",
         "standard deviation of the levels (RMS) of the pieces, `peak` against `clip`",
@@ -198,7 +198,7 @@ def _vq_gradient(codec: TokenCodec, latents: Tensor, **settings: Any) -> float:
 def _slope(codec: TokenCodec, config: LossConfig, audio: Tensor, part: str) -> float:
     """Derivative of a part of the loss, `vq` or `audio`, with respect to a factor on the latents, at 1."""
     factor = torch.ones((), requires_grad=True)
-    quantized = codec.quantizer(codec.latents(audio).detach() * factor)
+    quantized = codec.quantizer(codec.analyse(audio).latents.detach() * factor)
     loss = CodecLoss(replace(config, shaped_snr_weight=0.0))
     terms = loss(audio, codec.synthesize(quantized.latents, audio.shape[1]), quantized.loss)
     vq = config.vq_weight * terms["vq"]
@@ -207,9 +207,10 @@ def _slope(codec: TokenCodec, config: LossConfig, audio: Tensor, part: str) -> f
 
 @torch.no_grad()
 def _through(codec: TokenCodec, audio: Tensor) -> float:
-    return _snr(audio, codec.synthesize(codec.latents(audio), audio.shape[1]))
+    return _snr(audio, codec.synthesize(codec.analyse(audio).latents, audio.shape[1]))
 
 
 def _weight_rms(codec: TokenCodec) -> float:
+    assert codec.encoder is not None  # fixes.yaml gives it layers
     weights = torch.cat([weight.detach().flatten() for weight in codec.encoder.parameters() if weight.dim() > 1])
     return float(weights.square().mean().sqrt())

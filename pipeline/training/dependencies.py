@@ -14,6 +14,7 @@ from pipeline.common.yaml12 import parse
 
 CODE = Path(__file__).parents[2]  # the folder that holds dvc.yaml, codec/ and pipeline/
 CODE_FOLDERS = "codec", "pipeline"
+SHIPPED = "codec/weights/"  # they count where a run starts from them, like any other weights
 BLOCK = 1 << 20  # bytes
 
 
@@ -55,6 +56,8 @@ def run_key(params: Params, model: str, weights: list[Path], code: Path = CODE) 
     described = [model, parameters(params, model, code), torch.__version__]
     digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
     for dependency in sorted(listed(model, "deps", code)):
+        if dependency.startswith(SHIPPED):
+            continue
         is_code = Path(dependency).parts[0] in CODE_FOLDERS
         root = code if is_code else Path()
         for path in _files(root / dependency, "*.py" if is_code else "*"):

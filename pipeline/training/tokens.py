@@ -20,15 +20,17 @@ from pipeline.training.task import Crops, Draws, Task
 from pipeline.training.validation import codebook_use, validate
 from telucodec.networks import distributed
 from telucodec.networks.tokens.adversary import Adversary, balanced
+from telucodec.networks.tokens.depths import depths
 from telucodec.networks.tokens.losses import CodecLoss, LossConfig
 from telucodec.networks.tokens.model import TokenCodec, TokenConfig
-from telucodec.networks.tokens.quantizer import QuantizerConfig, depths
+from telucodec.networks.tokens.quantizer import QuantizerConfig, sums
 
 DISCRIMINATOR = "discriminator.safetensors"  # kept beside the model, for a later training that starts from it
-FIT_FRAMES_PER_CODEWORD = 20  # latents for the k-means start
+FIT_FRAMES_PER_CODEWORD = 40  # latents for the k-means start
 PRIOR_RATE = 2e-3  # learning rate of the prior
-FINISH_SECONDS = 480  # of speech, from which the output gain and the prices of codebook counts are set
+FINISH_SECONDS = 480  # of speech, from which the prices of codebook counts are set
 PORTIONS = 10  # the most memory-intensive computation is done in this many parts
+HEARD = 2  # the discriminators hear every second item, because they take longer than the codec
 SUMMARISED = 1, 2, 4  # numbers of codebooks in the metrics file, besides all
 
 
@@ -54,7 +56,8 @@ class TokenTask:
         self._counts = torch.zeros(shape, dtype=torch.int64, device=device)
 
     def compile(self, backend: str = "inductor") -> None:
-        self.model.encoder.compile(backend=backend)
+        if self.model.encoder is not None:
+            self.model.encoder.compile(backend=backend)
         self.model.decoder.compile(backend=backend)
 
     def start(self, crops: Crops) -> None:
@@ -87,8 +90,9 @@ class TokenTask:
         terms = self.loss(audio, output.audio, output.vq_loss)
         if self.adversary is None or self.progress < self.loop.adversarial_after:
             return terms
-        terms["discriminator"] = self.adversary.learn(audio, output.audio)
-        terms["adversarial"] = self.adversary.judge(audio, output.audio)
+        heard = slice(None, None, HEARD)
+        terms["discriminator"] = self.adversary.learn(audio[heard], output.audio[heard])
+        terms["adversarial"] = self.adversary.judge(audio[heard], output.audio[heard])
         terms["total"] = balanced(terms["total"], terms["adversarial"], self.adversarial_weight, output.audio)
         return terms
 
@@ -138,14 +142,13 @@ class TokenTask:
             )
 
     def finish(self, crops: Crops) -> None:
-        """Set the output gain and train the prior, which tells the range coder how likely each token is."""
+        """Train the prior, which tells the range coder how likely each token is."""
         self.model.eval()
-        prior, codebooks, batch = self.model.prior, self.model.quantizer.codebooks, self.loop.batch
+        prior, codebooks, batch = self.model.prior, self.model.codebooks, self.loop.batch
         speech = crops(math.ceil(FINISH_SECONDS / self.loop.crop_seconds))
-        self.model.set_gain(speech)
         portions = speech.chunk(PORTIONS)
         with torch.no_grad():
-            prior.set_scale(self.model.latents(portions[0]))
+            prior.set_scale(sums(codebooks, self._coded(portions[0])[0])[-1])
         prior.set_depths(torch.cat([self._coded(portion)[1] for portion in portions]))
         prior.requires_grad_(True)
         random = np.random.default_rng(self.loop.seed)
@@ -173,9 +176,9 @@ class TokenTask:
     @torch.no_grad()
     def _coded(self, audio: Tensor) -> tuple[Tensor, Tensor]:
         """Codes [batch, codebooks, frames] and the error after each codebook; without a beam, which changes little here."""
-        latents = self.model.latents(audio)
-        codes = self.model.quantizer(latents).codes
-        return codes, self.model.quantizer.errors(latents, codes)
+        analysis = self.model.analyse(audio)
+        codes = torch.cat([analysis.energy_codes, self.model.quantizer(analysis.latents).codes], dim=1)
+        return codes, self.model.errors(analysis, codes)
 
     def state(self) -> dict:
         return {} if self.adversary is None else self.adversary.state()

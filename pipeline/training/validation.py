@@ -6,6 +6,7 @@ from torch import Tensor
 from pipeline.common.shards import Shards
 from telucodec.networks.tokens.losses import CodecLoss
 from telucodec.networks.tokens.model import TokenCodec
+from telucodec.networks.tokens.quantizer import sums
 
 CLIPS = 40  # evenly spaced over the split: enough to compare epochs, small beside the training of one
 
@@ -25,8 +26,10 @@ def validate(model: TokenCodec, loss: CodecLoss, shards: Shards, device: torch.d
 
 
 def _measure(model: TokenCodec, loss: CodecLoss, audio: Tensor) -> dict[str, float]:
-    quantized = model.quantizer(model.latents(audio))
-    prefixes = model.quantizer.decode_prefixes(quantized.codes).flatten(0, 1)
+    analysis = model.analyse(audio)
+    quantized = model.quantizer(analysis.latents)
+    codes = torch.cat([analysis.energy_codes, quantized.codes], dim=1)
+    prefixes = sums(model.codebooks, codes).flatten(0, 1)
     outputs = model.synthesize(prefixes, audio.shape[1])
     row = {f"snr_{count}": float(_snr(audio[0], output)) for count, output in enumerate(outputs, 1)}
     row["snr"] = row[f"snr_{len(outputs)}"]

@@ -40,7 +40,6 @@ def token_config(**changes: Any) -> TokenConfig:
         "kernel": 7,
         "compand": 1.0,
         "noise_from": None,
-        "noise_weight": 1.5,
         "init": "pca",
         "output_activation": "none",
     }
@@ -58,8 +57,7 @@ def loss_config(**changes: Any) -> LossConfig:
         "snr_weight": 1.0,
         "shaped_snr_weight": 0.25,
         "shaping": 0.6,
-        "loudness_weight": 0.0,
-        "envelope_weight": 0.0,
+        "mel_weight": 0.0,
     }
     return LossConfig(**values | changes)
 

@@ -6,6 +6,7 @@ import torch
 import telucodec
 from telucodec.networks.runtime import complete
 from telucodec.networks.tokens.model import TokenCodec
+from telucodec.networks.tokens.quantizer import sums
 from telucodec.networks.waveform.model import WaveformCodec
 from tests.codec.configurations import context_config, quantizer_config, token_config, waveform_config
 from tests.conftest import speech
@@ -14,11 +15,12 @@ from tests.conftest import speech
 def fit_prior(tokens, audio):
     """Teach a codec how likely its tokens are."""
     with torch.no_grad():
-        latents = tokens.latents(audio)
-        codes = tokens.quantizer(latents).codes
-    prior, codebooks = tokens.prior, tokens.quantizer.codebooks
-    prior.set_scale(latents)
-    prior.set_depths(tokens.quantizer.errors(latents, codes).detach())
+        analysis = tokens.analyse(audio)
+        codes = tokens.code(analysis)
+        errors = tokens.errors(analysis, codes)
+    prior, codebooks = tokens.prior, tokens.codebooks
+    prior.set_scale(sums(codebooks, codes)[-1])
+    prior.set_depths(errors)
     optimizer = torch.optim.AdamW(prior.parameters(), 3e-3, weight_decay=0.3)
     for _ in range(100):
         optimizer.zero_grad()
@@ -31,7 +33,15 @@ def save_models(folder):
     torch.manual_seed(0)
     quantizer = quantizer_config(num_codebooks=4, codebook_size=64)
     tokens = TokenCodec(
-        token_config(hop=160, latent_dim=24, channels=16, encoder_layers=1, decoder_layers=1, quantizer=quantizer)
+        token_config(
+            hop=160,
+            latent_dim=24,
+            channels=16,
+            encoder_layers=1,
+            decoder_layers=1,
+            noise_from=1600.0,
+            quantizer=quantizer,
+        )
     )
     audio = torch.stack([torch.from_numpy(speech(4, seed)) for seed in range(3)])
     tokens.fit(audio)

@@ -13,19 +13,15 @@ import numpy as np
 import torch
 from onnx import TensorProto
 from torch import Tensor
+from torch.nn import functional
 
 from telucodec.exact import ACTIVATION_BITS, ACTIVATION_LIMIT
 from telucodec.networks.exact import exact_layers
+from telucodec.networks.graphs.energies import decode_energies, search_energies
 from telucodec.networks.graphs.search import SearchStep, search_graph
 from telucodec.networks.onnx_graph import Graph
-from telucodec.networks.tokens.model import TokenCodec
-from telucodec.networks.tokens.spectrum import (
-    COMPRESSED_FLOOR,
-    ENERGY_FLOOR,
-    EXPANDED_FLOOR,
-    NOISE_FRAMES,
-    Spectrum,
-)
+from telucodec.networks.tokens.model import GAINS, TokenCodec
+from telucodec.networks.tokens.spectrum import COMPRESSED_FLOOR, ENERGY_FLOOR, EXPANDED_FLOOR, NOISE_FRAMES
 
 END = np.iinfo(np.int64).max
 BASIS = "mdct.basis"  # the only weight that is computed instead of stored
@@ -35,20 +31,25 @@ LAYER_NORM_EPSILON = torch.nn.LayerNorm(1).eps
 def runtime_graphs(codec: TokenCodec) -> dict[str, tuple[bytes, list[str]]]:
     """The graphs that `telucodec.tokens.engine` runs, each with the names of its weights.
 
-    encoder: audio [batch, frames * hop], in which each hop completes a frame, to latents [batch, frames, latent_dim].
+    encoder: audio [batch, frames * hop], in which each hop completes a frame, to latents [batch, frames, latent_dim]; with
+        noise bands also to their energies [batch, frames, bands].
     search_first, search: one step of the beam search, from residuals [frames, beam, latent_dim] and the weight `codebook`
         [codebook_size, latent_dim] to the residuals of the next step, the `parent` and `index` [frames, beam] of the
         candidates kept, and the least squared error [frames].
-    decoder: latents [batch, frames, latent_dim] to audio [batch, frames * hop], which lags the frames by one hop.
-    prior: the context [count, 2 * latent_dim] of one codebook to the logarithms [count, codebook_size] of the
+    decoder: latents [batch, frames, bands + latent_dim], the codewords of the energies first, to audio
+        [batch, frames * hop], which lags the frames by one hop.
+    prior: the context [count, 2 * (bands + latent_dim)] of one codebook to the logarithms [count, codebook_size] of the
         probabilities.
 
     Encoder and decoder have the state inputs and outputs that `encoder_graph` and `decoder_graph` describe.
     """
-    latent_dim = codec.config.latent_dim
+    latent_dim, bands = codec.config.latent_dim, codec.spectrum.bands
     encoder, decoder = _TokenGraph(codec), _TokenGraph(codec)
-    encoder.output(encoder.encoder(), "latents", "batch", "frames", latent_dim)
-    decoder.decoder(decoder.input("latents", "batch", "frames", latent_dim))
+    latents, energies = encoder.encoder()
+    encoder.output(latents, "latents", "batch", "frames", latent_dim)
+    if energies:
+        encoder.output(energies, "energies", "batch", "frames", bands)
+    decoder.decoder(decoder.input("latents", "batch", "frames", bands + latent_dim))
     beam = min(codec.config.quantizer.beam, codec.config.quantizer.codebook_size)
     return {
         "encoder": (encoder.finish("encoder"), encoder.weight_names),
@@ -63,13 +64,15 @@ def encoder_graph(codec: TokenCodec) -> bytes:
     """Audio to codes, with embedded weights.
 
     Inputs: audio [batch, frames * hop], in which each hop completes a frame; overlap [batch, hop], the hop before it;
-    past_B [batch, kernel - 1, channels], the state of block B. At the start of a recording, the state is zero.
+    past_B [batch, kernel - 1, channels], the state of block B; with noise bands also energies [batch, taps, bands], their
+    codewords in the frames before, the last one first. At the start of a recording, the state is zero.
 
     Outputs: codes_N [batch, frames, N] with N codebooks, for every N; errors [batch, frames, num_codebooks + 1], the
-    squared error of the latents with 0, 1, ... codebooks; next_overlap and next_past_B for the next call.
+    squared error of energies and latents with 0, 1, ... codebooks; next_overlap, next_past_B and next_energies for the
+    next call.
     """
     graph = _TokenGraph(codec)
-    codes, errors = graph.beam_search(graph.encoder())
+    codes, errors = graph.search(*graph.encoder())
     graph.output(errors, "errors", "batch", "frames", len(codes) + 1)
     for count, value in enumerate(codes, 1):
         graph.output(value, f"codes_{count}", "batch", "frames", count, dtype=TensorProto.INT64)
@@ -80,16 +83,16 @@ def decoder_graph(codec: TokenCodec) -> bytes:
     """Codes to audio, with embedded weights.
 
     Inputs: codes [batch, frames, N] of any number of codebooks, with -1 for no codeword; overlap [batch, hop], the part
-    of the previous frame that is added to the next hop; past_B as in the encoder; with noise bands also frame [batch, 1],
-    the number of the next frame.
+    of the previous frame that is added to the next hop; past_B as in the encoder; with noise bands also energies as in the
+    encoder, and frame [batch, 1], the number of the next frame.
 
     Outputs: audio [batch, frames * hop], which lags the frames by one hop, so that the first hop of a recording lies
-    before its start; next_overlap, next_past_B and next_frame for the next call.
+    before its start; next_overlap, next_past_B, next_energies and next_frame for the next call.
     """
     graph, config = _TokenGraph(codec), codec.config
     codes = graph.input("codes", "batch", "frames", "codebooks", dtype=TensorProto.INT64)
-    codebooks = codec.quantizer.codebooks.flatten(0, 1)
-    table = graph.constant(_array(torch.cat([codebooks, torch.zeros(1, config.latent_dim)])))
+    codebooks = codec.codebooks.flatten(0, 1)
+    table = graph.constant(_array(functional.pad(codebooks, (0, 0, 0, 1))))
     count = graph.node("Squeeze", graph.node("Shape", codes, start=2, end=3))
     zero, one = (graph.constant(np.array(value, np.int64)) for value in (0, 1))
     starts = graph.node("Mul", graph.node("Range", zero, count, one), graph.integers(config.quantizer.codebook_size))
@@ -132,31 +135,47 @@ class _TokenGraph(Graph):
         super().__init__(weights | {BASIS: _array(codec.mdct.basis)})
         self._codec = codec
 
-    def encoder(self) -> str:
-        """Latents [batch, frames, latent_dim] of the inputs audio and overlap."""
-        hop = self._codec.config.hop
+    def encoder(self) -> tuple[str, str]:
+        """Latents [batch, frames, latent_dim] of the inputs audio and overlap, and energies [batch, frames, bands] or ""."""
+        hop, spectrum, layers = self._codec.config.hop, self._codec.spectrum, self._codec.config.encoder_layers
         samples = self.input("audio", "batch", "samples")
         overlap = self.input("overlap", "batch", hop)
         hops = self.reshape(self.node("Concat", overlap, samples, axis=1), 0, -1, hop)
         windows = self.node("Concat", self._slice(hops, 0, -1), self._slice(hops, 1, END), axis=2)
         basis = self.node("Div", self.transpose(self.weight(BASIS)), self.weight("level"))
-        features = self._features(self._codec.spectrum, self.node("MatMul", windows, basis))
+        coefficients = self.node("MatMul", windows, basis)
         self.output(self.reshape(self._slice(hops, -1, END), 0, hop), "next_overlap", "batch", hop)
-        encoded = self._stack("encoder", self._codec.config.encoder_layers, features)
-        return self.node("Add", self._linear("analysis", features), encoded)
+        coded = self._slice(coefficients, 0, spectrum.coded, axis=2)
+        coded = self._compand(coded, COMPRESSED_FLOOR, spectrum.compand)
+        latents = self._linear("analysis", coded)
+        if layers:
+            latents = self.node("Add", latents, self._stack("encoder", layers, coded))
+        return latents, self._energies(coefficients) if spectrum.bands else ""
 
-    def beam_search(self, latents: str) -> tuple[list[str], str]:
-        """Codes [batch, frames, N] of latents with N = 1, 2, ... codebooks, and their errors with 0, 1, ... codebooks."""
+    def _energies(self, coefficients: str) -> str:
+        squares = self.node("Mul", coefficients, coefficients)
+        means = self.node("MatMul", squares, self.constant(_array(self._codec.spectrum.means)))
+        logarithms = self.node("Log", self.node("Add", means, self.number(ENERGY_FLOOR)))
+        energies = self.node("Sub", self.node("Mul", logarithms, self.number(0.5)), self.weight("energy_mean"))
+        return self.node("Mul", energies, self.weight("energy_scale"))
+
+    def search(self, latents: str, energies: str) -> tuple[list[str], str]:
+        """Codes [batch, frames, N] with N = 1, 2, ... codebooks, and the errors with 0, 1, ... codebooks."""
         settings, latent_dim = self._codec.config.quantizer, self._codec.config.latent_dim
         residuals = self.reshape(latents, 0, -1, 1, latent_dim)
         errors = [self.node("ReduceSumSquare", latents, axes=[2], keepdims=1)]
         codes: list[str] = []
         history, beam = "", 1
+        if energies:
+            code, before, after = search_energies(self, self._codec.energy_quantizer, energies)
+            errors = [self.node("Add", errors[0], before), self.node("Add", errors[0], after)]
+            history = self.reshape(code, 0, 0, 1, 1)
+            codes.append(code)
         for codebook in self._codec.quantizer.codebooks:
             constant = self.constant(_array(codebook))
             step = SearchStep(self, residuals, constant, beam, settings.codebook_size, settings.beam, axis=2)
             residuals, beam = step.residuals, step.kept
-            errors.append(step.least)
+            errors.append(self.node("Add", step.least, after) if energies else step.least)
             index = self.reshape(step.index, 0, 0, beam, 1)
             if history:
                 kept = self.node("GatherND", history, step.places, batch_dims=2)
@@ -166,14 +185,23 @@ class _TokenGraph(Graph):
         return codes, self.node("Concat", *errors, axis=2)
 
     def decoder(self, latents: str) -> None:
-        """The output audio of latents [batch, frames, latent_dim]."""
-        config, hop = self._codec.config, self._codec.config.hop
+        """The output audio of latents [batch, frames, bands + latent_dim]."""
+        config, hop, spectrum = self._codec.config, self._codec.config.hop, self._codec.spectrum
         overlap = self.input("overlap", "batch", hop)
-        linear = self._linear("synthesis", latents)
-        features = self.node("Add", linear, self._stack("decoder", config.decoder_layers, latents))
-        coefficients = self._coefficients(self._codec.spectrum, features)
-        scale = self.node("Mul", self.weight(BASIS), self.weight("level"))
-        windowed = self.node("MatMul", coefficients, self.node("Mul", scale, self.weight("gain")))
+        low, known, levels = latents, latents, ""
+        if spectrum.bands:
+            words = self._slice(latents, 0, spectrum.bands, axis=2)
+            low = self._slice(latents, spectrum.bands, END, axis=2)
+            energies = decode_energies(self, self._codec.energy_quantizer, words)
+            known = self.node("Concat", energies, low, axis=2)
+            levels = self._levels(energies)
+        decoded = self._stack("decoder", config.decoder_layers, known)
+        features = self._slice(decoded, 0, spectrum.coded, axis=2) if levels else decoded
+        features = self.node("Add", self._linear("synthesis", low), features)
+        coefficients = self._compand(features, EXPANDED_FLOOR, 1 / spectrum.compand)
+        if levels:
+            coefficients = self._with_noise(coefficients, decoded, levels)
+        windowed = self.node("MatMul", coefficients, self.node("Mul", self.weight(BASIS), self.weight("level")))
         earlier, later = self.nodes("Split", windowed, self.integers(hop, hop), count=2, axis=2)
         waiting = self.node("Concat", self.reshape(overlap, 0, 1, hop), later, axis=1)
         audio = self.reshape(self.node("Add", earlier, self._slice(waiting, 0, -1)), 0, -1)
@@ -182,44 +210,34 @@ class _TokenGraph(Graph):
         self.output(audio, "audio", "batch", "samples")
         self.output(self.reshape(self._slice(waiting, -1, END), 0, hop), "next_overlap", "batch", hop)
 
-    def _linear(self, layer: str, x: str) -> str:
-        product = self.node("MatMul", x, self.transpose(self.weight(f"{layer}.weight")))
-        return self.node("Add", product, self.weight(f"{layer}.bias")) if self.has_weight(f"{layer}.bias") else product
+    def _levels(self, energies: str) -> str:
+        """The level of every bin [batch, frames, hop]."""
+        energies = self.node("Div", energies, self.weight("energy_scale"))
+        energies = self.node("Add", energies, self.weight("energy_mean"))
+        return self.node("MatMul", energies, self.constant(_array(self._codec.spectrum.spread)))
 
-    def _features(self, spectrum: Spectrum, coefficients: str) -> str:
-        compressed = self._compand(coefficients, COMPRESSED_FLOOR, spectrum.compand)
-        if not spectrum.bands:
-            return compressed
-        energies = self._energies(spectrum, coefficients)
-        loudness = self.node("Sqrt", self.node("Add", energies, self.number(ENERGY_FLOOR)))
-        loudness = self._compand(loudness, COMPRESSED_FLOOR, spectrum.compand)
-        weighted = self.node("Mul", loudness, self.constant(_array(spectrum.weights)))
-        return self.node("Concat", compressed, weighted, axis=2)
+    def _with_noise(self, coded: str, decoded: str, levels: str) -> str:
+        """All coefficients [batch, frames, hop].
 
-    def _coefficients(self, spectrum: Spectrum, features: str) -> str:
-        """With noise bands, adds the input frame [batch, 1], the number of the first frame, and the output next_frame."""
-        coded = self._compand(self._slice(features, 0, spectrum.hop, axis=2), EXPANDED_FLOOR, 1 / spectrum.compand)
-        if not spectrum.bands:
-            return coded
-        loudness = self.node("Relu", self._slice(features, spectrum.hop, END, axis=2))
-        loudness = self.node("Mul", loudness, self.constant(_array(1 / spectrum.weights)))
-        loudness = self._compand(loudness, EXPANDED_FLOOR, 1 / spectrum.compand)
-        energies = self.node("Mul", loudness, loudness)
-        missing = self.node("Relu", self.node("Sub", energies, self._energies(spectrum, coded)))
-        amplitude = self.node("Sqrt", self.node("Add", missing, self.number(ENERGY_FLOOR)))
-        amplitude = self.node("MatMul", amplitude, self.constant(_array(spectrum.bands_of_bins.t())))
+        Adds the input frame [batch, 1], the number of the first frame, and the output next_frame.
+        """
+        hop, lowest = self._codec.config.hop, self._codec.spectrum.coded
+        residual, gains = self._slice(decoded, lowest, hop, axis=2), self._slice(decoded, hop, END, axis=2)
+        gains = self.node("Clip", gains, *(self.number(limit) for limit in GAINS))
+        amplitudes = self.node("Exp", self.node("Add", levels, gains))
+        above = self.node("Mul", residual, self.node("Exp", self._slice(levels, lowest, END, axis=2)))
         start = self.input("frame", "batch", 1, dtype=TensorProto.INT64)
-        count = self.node("Squeeze", self.node("Shape", features, start=1, end=2))
+        count = self.node("Squeeze", self.node("Shape", decoded, start=1, end=2))
         self.output(self.node("Add", start, count), "next_frame", "batch", 1, dtype=TensorProto.INT64)
         zero, one = (self.constant(np.array(value, np.int64)) for value in (0, 1))
         numbers = self.node("Add", start, self.node("Range", zero, count, one))
         numbers = self.node("Mod", numbers, self.integers(NOISE_FRAMES))
         noise = self.node("Gather", self.weight("spectrum.noise"), numbers, axis=0)
-        return self.node("Add", coded, self.node("Mul", amplitude, noise))
+        return self.node("Add", self.node("Concat", coded, above, axis=2), self.node("Mul", amplitudes, noise))
 
-    def _energies(self, spectrum: Spectrum, coefficients: str) -> str:
-        squares = self.node("Mul", coefficients, coefficients)
-        return self.node("MatMul", squares, self.constant(_array(spectrum.means)))
+    def _linear(self, layer: str, x: str) -> str:
+        product = self.node("MatMul", x, self.transpose(self.weight(f"{layer}.weight")))
+        return self.node("Add", product, self.weight(f"{layer}.bias")) if self.has_weight(f"{layer}.bias") else product
 
     def _compand(self, x: str, floor: float, power: float) -> str:
         if power == 1:

@@ -11,18 +11,22 @@ from telucodec.networks import distributed
 from telucodec.networks.precision import full_float32
 from telucodec.networks.tokens.stft import stft
 
-WINDOWS = 256, 512, 1024  # samples; hops are a quarter of that
-CHANNELS = 16
+WINDOWS = 256, 512, 1024  # samples; hops are half of that
+CHANNELS = 32
+# Of each layer: kernel and stride over frequency, dilation over time. The first one makes the others cheap.
+LAYERS = (8, 4, 1), (5, 2, 1), (5, 2, 2), (3, 1, 4)
 SLOPE = 0.2  # of the leaky ReLU
-RATE, BETAS = 3e-4, (0.5, 0.9)  # of AdamW
+FLOOR = 1e-6  # added to the square of magnitudes before their logarithm is taken
+RATE, BETAS = 1e-3, (0.5, 0.9)  # of AdamW
 LARGEST_GRADIENT = 10.0  # norm
 FEATURES_WEIGHT = 2.0  # of feature matching, against 1 for the verdict
 
 
 class SpectrumDiscriminator(nn.Module):
-    """Judges complex spectra at one resolution, at every time and frequency separately.
+    """Judges logarithmic magnitudes of spectra at one resolution, at every time and frequency separately.
 
-    Source: the multi-scale STFT discriminator of EnCodec (Défossez et al., arXiv 2210.13438), but smaller.
+    Source: the multi-scale STFT discriminator of EnCodec (Défossez et al., arXiv 2210.13438), but smaller, and without
+    phases: from complex spectra one of this size learns next to nothing (docs/log.md).
     """
 
     shape: Tensor  # [window], the window function
@@ -31,12 +35,18 @@ class SpectrumDiscriminator(nn.Module):
         super().__init__()
         self.window = window
         self.register_buffer("shape", torch.hann_window(window), persistent=False)
-        sizes = [(2, (3, 9), (1, 1), 1), *((CHANNELS, (3, 9), (1, 2), dilation) for dilation in (1, 2, 4))]
-        self.layers = nn.ModuleList(
-            weight_norm(nn.Conv2d(inputs, CHANNELS, kernel, stride, (dilation, kernel[1] // 2), (dilation, 1)))
-            for inputs, kernel, stride, dilation in sizes
-        )
-        self.verdict = weight_norm(nn.Conv2d(CHANNELS, 1, (3, 3), padding=(1, 1)))
+        layers = [
+            nn.Conv2d(
+                CHANNELS if number else 1, CHANNELS, (3, kernel), (1, stride), (dilation, kernel // 2), (dilation, 1)
+            )
+            for number, (kernel, stride, dilation) in enumerate(LAYERS)
+        ]
+        for layer in layers:
+            nn.init.kaiming_normal_(layer.weight, SLOPE)
+        self.layers = nn.ModuleList(weight_norm(layer) for layer in layers)
+        verdict = nn.Conv2d(CHANNELS, 1, (3, 3), padding=(1, 1))
+        nn.init.normal_(verdict.weight, std=1e-3)  # undecided at the start
+        self.verdict = weight_norm(verdict)
 
     def forward(self, audio: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Judge audio [batch, samples].
@@ -44,8 +54,8 @@ class SpectrumDiscriminator(nn.Module):
         Returns:
             Verdicts [batch, 1, frames, places], high for speech, and the outputs of all layers but the last.
         """
-        spectrum = stft(audio, self.window, self.window // 4, self.shape, norm="ortho")
-        x = torch.view_as_real(spectrum).permute(0, 3, 2, 1)
+        spectrum = stft(audio, self.window, self.window // 2, self.shape, norm="ortho")
+        x = 0.5 * (spectrum.abs().square() + FLOOR).log().transpose(1, 2)[:, None]
         features = []
         for layer in self.layers:
             x = functional.leaky_relu(layer(x), SLOPE)

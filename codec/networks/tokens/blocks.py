@@ -47,6 +47,13 @@ class CausalStack(nn.ModuleList):
         super().__init__([first, *(CausalConvNeXt(channels, kernel) for _ in range(layers)), last])
         self.layers, self._past = layers, (kernel - 1, channels)
 
+    @torch.no_grad()
+    def bias_outputs(self, outputs: slice, value: float) -> None:
+        """Set the bias of some outputs."""
+        last = self[-1]
+        assert isinstance(last, nn.Linear)
+        last.bias[outputs] = value
+
     def start(self, batch: int) -> list[Tensor]:
         """The state of the blocks before the first frame: zeros."""
         like = next(self.parameters())

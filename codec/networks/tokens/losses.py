@@ -1,7 +1,6 @@
-"""The training loss of the token codec: waveform, spectral, SNR, perceptual and quantiser terms."""
+"""The training loss of the token codec: waveform, spectral, SNR and quantiser terms."""
 
 import contextlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,7 +10,7 @@ from torch.nn import functional
 
 from telucodec.networks import distributed
 from telucodec.networks.precision import full_float32
-from telucodec.networks.tokens.hearing import envelope_distance, loudness_distance
+from telucodec.networks.tokens.mel import MelDistance
 from telucodec.networks.tokens.stft import stft
 
 RESOLUTIONS = 512, 1024, 2048  # STFT windows in samples; hops are half of that
@@ -32,8 +31,7 @@ class LossConfig:
     snr_weight: float
     shaped_snr_weight: float
     shaping: float
-    loudness_weight: float
-    envelope_weight: float
+    mel_weight: float
 
 
 class CodecLoss(nn.Module):
@@ -44,13 +42,14 @@ class CodecLoss(nn.Module):
         self.config = config
         for size in {*RESOLUTIONS, SHAPED_WINDOW}:
             self.register_buffer(f"window_{size}", torch.hann_window(size), persistent=False)
+        self.mel = MelDistance()
 
     def forward(self, audio: Tensor, output: Tensor, vq_loss: Tensor) -> dict[str, Tensor]:
         """Compare the codec's output [batch, samples] with the audio [batch, samples].
 
         Returns:
             `total`, the weighted sum, and each term with a weight above 0, unweighted: `l1`, `mse`, `perceptual`, `vq`,
-            `snr`, `shaped_snr`, `loudness`, `envelope`.
+            `snr`, `shaped_snr`, `mel`.
         """
         terms = {
             "l1": lambda: (audio - output).abs().mean(),
@@ -59,8 +58,7 @@ class CodecLoss(nn.Module):
             "vq": lambda: vq_loss,
             "snr": lambda: negative_snr(audio, output),
             "shaped_snr": lambda: self._shaped_snr(audio, output),
-            "loudness": lambda: _mean_float32(loudness_distance, audio, output),
-            "envelope": lambda: _mean_float32(envelope_distance, audio, output),
+            "mel": lambda: self.mel(audio, output),
         }
         weights = {name: getattr(self.config, f"{name}_weight") for name in terms}
         values = {name: terms[name]() for name, weight in weights.items() if weight > 0}
@@ -122,11 +120,6 @@ def negative_snr(audio: Tensor, output: Tensor) -> Tensor:
     noise = (audio - output).float().square().sum(1)
     signal = audio.float().square().sum(1)
     return 0.5 * ((noise + 1e-8) / (signal + 1e-8) + 1e-4).log().mean()
-
-
-def _mean_float32(distance: Callable[[Tensor, Tensor], Tensor], audio: Tensor, output: Tensor) -> Tensor:
-    with full_float32(audio.device):
-        return distance(audio, output).mean()
 
 
 def _autocast_dtype(device: str) -> torch.dtype:

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from telucodec.exact import ACTIVATION_BITS, ACTIVATION_LIMIT
 from telucodec.networks.exact import ExactLinear, relu
-from telucodec.networks.tokens.quantizer import depths
+from telucodec.networks.tokens.depths import depths
 
 HIDDEN = 128
 PRICE_BITS = 3  # prices of depths are in eighths of a bit

@@ -1,6 +1,5 @@
 """Residual vector quantisation: k-means start, exponential moving averages, replacement of dead codewords."""
 
-import math
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -9,8 +8,9 @@ from torch import Tensor, nn
 
 from telucodec.networks import distributed
 from telucodec.networks.precision import full_float32
+from telucodec.networks.tokens.depths import depths
+from telucodec.networks.tokens.kmeans import kmeans, nearest, relative_distance
 
-QUIET = 1e-3  # of the mean energy: a frame below that counts as no quieter
 SPLIT = 0.1  # how far, from a codeword towards a residual, a second codeword for the cell is placed
 
 
@@ -72,11 +72,6 @@ class ResidualVQ(nn.Module):
         self.register_buffer("usage", torch.empty(shape[:2]))
         self.register_buffer("sums", torch.empty(shape))
         self.restart()
-
-    @property
-    def bits_per_frame(self) -> float:
-        """Bits of a frame's codes with all codebooks, at a fixed rate."""
-        return self.config.num_codebooks * math.log2(self.config.codebook_size)
 
     @torch.no_grad()
     def fit(self, latents: Tensor, iterations: int = 6) -> None:
@@ -212,7 +207,7 @@ class ResidualVQ(nn.Module):
         for number in range(num_codebooks):
             codebook = self.codebooks[number]
             beam = residuals.shape[1]
-            error = residuals.square().sum(2, keepdim=True) + _relative_distance(residuals, codebook)
+            error = residuals.square().sum(2, keepdim=True) + relative_distance(residuals, codebook)
             keep = 1 if number == num_codebooks - 1 else min(self.config.beam, beam * self.config.codebook_size)
             best = error.flatten(1).topk(keep, dim=1, largest=False).indices
             parent, index = best // self.config.codebook_size, best % self.config.codebook_size
@@ -221,83 +216,15 @@ class ResidualVQ(nn.Module):
             codes = torch.cat([history, index.unsqueeze(2)], dim=2)
         return codes[:, 0].view(batch, frames, num_codebooks).transpose(1, 2)
 
-    def decode(self, codes: Tensor) -> Tensor:
-        """Codes [batch, codebooks, frames] to latents [batch, frames, latent_dim]; -1 stands for no codeword."""
-        return self.decode_prefixes(codes)[-1]
 
-    def decode_prefixes(self, codes: Tensor) -> Tensor:
-        """Latents [codebooks, batch, frames, latent_dim] from the first 1, 2, ... codebooks of `codes`, as in `decode`."""
-        present = (codes >= 0).unsqueeze(3)
-        codewords = [
-            self.codebooks[number][codes[:, number].clamp(min=0)] * present[:, number]
-            for number in range(codes.shape[1])
-        ]
-        return torch.stack(codewords).cumsum(0)
+def sums(codebooks: Tensor, codes: Tensor) -> Tensor:
+    """Latents [codebooks, batch, frames, dim] from the first 1, 2, ... codebooks of codes [batch, codebooks, frames].
 
-    def errors(self, latents: Tensor, codes: Tensor) -> Tensor:
-        """Squared errors [batch, frames, codebooks + 1] of latents with the first 0, 1, ... codebooks of their codes."""
-        prefixes = torch.cat([torch.zeros_like(latents)[None], self.decode_prefixes(codes)])
-        return (prefixes - latents).square().sum(3).movedim(0, 2)
-
-
-def depths(errors: Tensor, mean: Tensor) -> Tensor:
-    """The number of codebooks of each frame [batch, frames], given their mean: most where errors are most audible.
-
-    A frame gets another codebook where that lowers the weighted error most. The weight is one over the square root of
-    the frame's energy, a compromise between waveform and loudness. A codebook that helps little by itself counts
-    together with those after it, by the convex hull of errors over codebooks (Shoham and Gersho, "Efficient bit
-    allocation for an arbitrary set of quantizers", IEEE TASSP 36, 1988).
-
-    Args:
-        errors: [batch, frames, num_codebooks + 1], squared error with 0, 1, ... codebooks; with 0, this is the energy.
-        mean: [batch], over the frames of an item; met as closely as whole frames allow.
+    `codebooks` is [num_codebooks, codebook_size, dim]; -1 stands for no codeword.
     """
-    energy = errors[..., :1]
-    weighted = errors / (energy + QUIET * energy.mean(1, keepdim=True) + 1e-12).sqrt()
-    number = torch.arange(errors.shape[2], device=errors.device, dtype=errors.dtype)
-    apart = number - number[:, None]
-    slopes = (weighted[..., :, None] - weighted[..., None, :]) / apart  # [..., from, to]
-    slopes = slopes.masked_fill(apart <= 0, -torch.inf)
-    furthest = slopes.flip(3).cummax(3).values.flip(3)  # the best slope from a number to this one or a larger one
-    gains = furthest.cummin(2).values.diagonal(1, 2, 3)  # of each codebook, never more than of those before it
-    count = (mean * errors.shape[1]).round().long().clamp(0, gains[0].numel())
-    least = gains.flatten(1).sort(1, descending=True).values.gather(1, (count[:, None] - 1).clamp(min=0))
-    return ((gains >= least[..., None]) & (gains > 0) & (count[:, None, None] > 0)).sum(2)
-
-
-def _relative_distance(points: Tensor, codebook: Tensor) -> Tensor:
-    """Squared distances [..., codewords] of points [..., latent_dim], minus the squared norms of the points."""
-    return codebook.square().sum(1) - 2 * points @ codebook.t()
-
-
-def nearest(points: Tensor, codebook: Tensor) -> Tensor:
-    """The index [count] of the codeword nearest to each of the points [count, latent_dim]."""
-    # In portions: on a CPU they fit into the cache, on a GPU each is large enough to fill it.
-    portions = points.split(2**16 if points.is_cuda else 2048)
-    return torch.cat([_relative_distance(portion, codebook).argmin(1) for portion in portions])
-
-
-def kmeans(points: Tensor, size: int, iterations: int) -> Tensor:
-    """Lloyd's algorithm, started at random points. An empty cluster restarts at a random point.
-
-    Args:
-        points: [count, latent_dim].
-        size: number of clusters.
-        iterations: of the algorithm.
-
-    Returns:
-        Centres [size, latent_dim].
-
-    Raises:
-        ValueError: fewer points than clusters.
-    """
-    if len(points) < size:
-        raise ValueError(f"k-means for {size} codewords needs at least as many latents, got {len(points)}")
-    centres = points[torch.randperm(len(points), device="cpu")[:size].to(points.device)]
-    for _ in range(iterations):
-        assigned = nearest(points, centres)
-        counts = torch.bincount(assigned, minlength=size).unsqueeze(1)
-        means = torch.zeros_like(centres).index_add_(0, assigned, points) / counts.clamp(min=1)
-        drawn = points[torch.randint(len(points), (size,), device="cpu").to(points.device)]
-        centres = torch.where(counts > 0, means, drawn)
-    return centres
+    present = (codes >= 0).unsqueeze(3)
+    codewords = [
+        codebook[codes[:, number].clamp(min=0)] * present[:, number]
+        for number, codebook in enumerate(codebooks[: codes.shape[1]])
+    ]
+    return torch.stack(codewords).cumsum(0)

@@ -36,7 +36,15 @@ def speech(spoken, tmp_path_factory):
     torch.manual_seed(0)
     quantizer = quantizer_config(num_codebooks=LEVELS, codebook_size=SIZE)
     network = TokenCodec(
-        token_config(hop=160, latent_dim=24, channels=16, encoder_layers=1, decoder_layers=1, quantizer=quantizer)
+        token_config(
+            hop=160,
+            latent_dim=24,
+            channels=16,
+            encoder_layers=1,
+            decoder_layers=1,
+            noise_from=1600.0,
+            quantizer=quantizer,
+        )
     ).eval()
     audio = torch.stack([torch.from_numpy(spoken(8, seed)) for seed in range(12) if seed != 9])
     network.fit(audio)

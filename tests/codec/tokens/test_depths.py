@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from telucodec.networks.tokens.quantizer import depths as trained_depths
+from telucodec.networks.tokens.depths import depths as trained_depths
 from telucodec.tokens.depths import depths
 
 

@@ -27,14 +27,14 @@ def trained(**changes):
     params=[
         {},
         {"output_activation": "tanh", "compand": 0.5},
-        {"encoder_layers": 0, "kernel": 2, "noise_from": 1000, "compand": 0.7},
+        {"encoder_layers": 0, "kernel": 2, "noise_from": 1600.0, "compand": 0.7},
+        {"noise_from": 6000.0},
     ],
 )
 def codec(request, spoken, tmp_path_factory):
     """A network, and its engine."""
     network = trained(**request.param)
     network.fit(torch.stack([torch.from_numpy(spoken(4, seed)) for seed in range(3)]))
-    network.gain.fill_(0.9)
     network, folder = runtime(network, tmp_path_factory.mktemp("tokens"))
     return network, TokenEngine(folder)
 
@@ -91,10 +91,10 @@ def test_errors_are_those_of_the_codes(codec, audio):
     network, engine = codec
     choices, errors = engine.encoder(LEVELS).push(np.concatenate([audio, np.zeros(HOP, np.float32)]))
     with torch.no_grad():
-        latents = network.latents(torch.from_numpy(audio)[None])
+        analysis = network.analyse(torch.from_numpy(audio)[None])
     for count, codes in enumerate(choices, 1):
         assert np.array_equal(codes, encoded(engine, audio, count))
-        expected = network.quantizer.errors(latents, torch.from_numpy(codes.T)[None])[0, :, [0, -1]].numpy()
+        expected = network.errors(analysis, torch.from_numpy(codes.T)[None])[0, :, [0, -1]].numpy()
         near = np.isclose(errors[:, [0, count]], expected, rtol=1e-2, atol=1e-3)
         assert near.mean() > 0.99  # but where rounding tipped a code
 

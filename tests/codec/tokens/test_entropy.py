@@ -89,7 +89,7 @@ def test_the_coder_has_the_probabilities_of_the_prior(speech):
     """Training and coding see the same: a code's bits differ by no more than rounding of frequencies."""
     codes, network = speech.codes, speech.network
     with torch.no_grad():
-        ideal = network.prior(torch.from_numpy(codes)[None], network.quantizer.codebooks)[0].numpy()
+        ideal = network.prior(torch.from_numpy(codes)[None], network.codebooks)[0].numpy()
     likely = ideal < 12  # the least frequency makes what is less likely cheaper
     assert np.abs(speech.coder.bits(codes) - ideal)[likely].max() < 0.05 and likely.mean() > 0.5
 

@@ -63,7 +63,7 @@ def decode(tensors, payload, frames, mean):
         else:
             numbers.append(LEVELS)
     scales = 2.0 ** (5 + tensors["prior.exponents"].astype(float))
-    words = np.rint(tensors["quantizer.codebooks"].astype(np.float32) * scales.astype(np.float32)).astype(float)
+    words = np.rint(codewords(tensors) * scales.astype(np.float32)).astype(float)
     codes = np.full((LEVELS, frames), -1)
     # Of the first 0, 1, ... codebooks; ahead of the first frame two of nothing.
     sums = np.zeros((LEVELS + 1, frames + 2, words.shape[2]))
@@ -81,6 +81,15 @@ def decode(tensors, payload, frames, mean):
     return codes
 
 
+def codewords(tensors):
+    """Of all codebooks: those of the energies, then those of the coefficients, each with zeros in the place of the other."""
+    energies, low = tensors["energy_quantizer.codebook"], tensors["quantizer.codebooks"]
+    words = np.zeros((1 + len(low), len(energies), energies.shape[1] + low.shape[2]), np.float32)
+    words[0, :, : energies.shape[1]] = energies
+    words[1:, :, energies.shape[1] :] = low
+    return words
+
+
 @pytest.mark.parametrize("mean", [0, 2])
 def test_the_documented_decoder_reads_what_the_software_writes(speech, mean):
     codes = speech.codes[:, :100].copy()
@@ -90,5 +99,5 @@ def test_the_documented_decoder_reads_what_the_software_writes(speech, mean):
         codes[np.arange(LEVELS)[:, None] >= depth] = -1
     payload = speech.coder.encode(codes, mean)
     tensors = speech.folder.weights
-    assert tensors["quantizer.codebooks"].shape[:2] == (LEVELS, SIZE)
+    assert tensors["quantizer.codebooks"].shape[:2] == (LEVELS - 1, SIZE)
     assert np.array_equal(decode(tensors, payload, codes.shape[1], mean), codes)

@@ -67,14 +67,17 @@ def test_every_fix_is_a_parameter_with_its_faulty_value(tmp_path, key, fixed, fa
         ("loss.mse_weight", -1.0, ["loss.mse_weight", "greater than or equal to 0", "-1.0"]),
         ("loss.mse_weight", "lots", ["loss.mse_weight", "number", "'lots'"]),
         ("faults.model.output_activation", "relu", ["faults.model.output_activation", "'none' or 'tanh'", "'relu'"]),
-        ("model.latent_dim", 400, ["model", "latent_dim (400) must not exceed hop (320)"]),
+        ("model.latent_dim", 65, ["model.latent_dim (65) must not exceed", "below 1600 Hz (64)"]),
+        ("quantizer.num_codebooks", 1, ["quantizer.num_codebooks must be at least 2", "model.noise_from"]),
         ("quantizer.num_codebooks", 2.5, ["quantizer.num_codebooks", "integer", "2.5"]),
         ("model.noise_from", 8000.0, ["model.noise_from", "8000 Hz", "half the sample rate"]),
         (
-            "quantizer.num_codebooks",
-            4,
-            ["evaluate.num_codebooks asks for 8", "quantizer.num_codebooks is 4", "evaluate.num_codebooks=[1,2,4]"],
+            "evaluate.judged_points",
+            ["tokens_8", "loud_3"],
+            ["evaluate.judged_points.1", "'loud_3' is not an operating point"],
         ),
+        ("evaluate.judged_points", ["perception_1"], ["'perception_1' is not an operating point"]),
+        ("evaluate.judged_points", ["snr_30.0"], ["evaluate.judged_points.0", "is snr_30, got 'snr_30.0'"]),
         ("data.speaker_pattern", "([a-z", ["data.speaker_pattern", "not a regular expression"]),
         ("data.speaker_pattern", "[a-z]+", ["data.speaker_pattern", "group"]),
         ("preprocess.validation_fraction", 0.95, ["preprocess", "below 1"]),
@@ -86,6 +89,12 @@ def test_a_value_that_is_not_allowed_is_named_with_what_is(tmp_path, key, value,
         load_with(tmp_path, key, value)
     for words in said:
         assert words in str(refused.value)
+
+
+def test_fewer_codebooks_need_no_further_changes(tmp_path):
+    """What is evaluated and judged follows the model: `evaluate.points`."""
+    assert "tokens_8" in DEFAULTS["evaluate"]["judged_points"] and 8 in DEFAULTS["evaluate"]["num_codebooks"]
+    assert load_with(tmp_path, "quantizer.num_codebooks", 4).quantizer.num_codebooks == 4
 
 
 @given(key=st.sampled_from(params.keys()))
@@ -180,9 +189,9 @@ def repository(tmp_path_factory):
 @pytest.mark.parametrize(
     "override, removed, added",
     [
-        ("loss.mse_weight=0.25", "mse_weight: 0.5", "mse_weight: 0.25"),
+        ("loss.mse_weight=0.5", "mse_weight: 0.0", "mse_weight: 0.5"),
         ("train.gain_db=[-6.0,4.0]", "- -10.0", "- -6.0"),
-        ("model.noise_from=1000.0", "noise_from:", "noise_from: 1000.0"),
+        ("train.minutes=5.0", "minutes:", "minutes: 5.0"),
         ("data.root=../recordings", "root: data/sample", "root: ../recordings"),
         ("faults.quantizer.loss_clamp=null", "loss_clamp: 10.0", "loss_clamp:"),
     ],

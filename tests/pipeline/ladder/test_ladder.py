@@ -9,7 +9,7 @@ import torch
 import yaml
 
 from pipeline.common import params
-from pipeline.ladder import reasons, runs
+from pipeline.ladder import plan, reasons, runs
 from pipeline.ladder.plan import Run
 from pipeline.training.tokens import loss_config
 from tests.pipeline.conftest import ROOT
@@ -82,7 +82,7 @@ def test_mechanisms_are_what_the_fixes_suppose(climbed):
 def test_the_snr_term_holds_the_level_against_the_commitment_where_there_is_an_error(spoken):
     audio = torch.stack([torch.from_numpy(spoken(4, seed)) for seed in range(3)])
     few = {"quantizer.num_codebooks": 2, "quantizer.codebook_size": 16}
-    settings = params.load_with(few | {"evaluate.num_codebooks": [1, 2], "evaluate.judges": []}, ROOT / "params.yaml")
+    settings = params.load_with(plan.read(ROOT / "fixes.yaml").train | few, ROOT / "params.yaml")
     codec, loss = reasons.fitted(settings, audio), loss_config(settings)
     without, with_snr = (
         reasons._slope(codec, replace(loss, snr_weight=weight), audio, "audio") for weight in (0.0, 1.0)

@@ -44,7 +44,7 @@ def recorded(tmp_path, monkeypatch):
     git("commit", "-q", "-m", "start")
     head = git("rev-parse", "HEAD")
     record("base", parameters, 2.1, "500,612.4")
-    record("louder", parameters.replace("loudness_weight: 0.0", "loudness_weight: 0.5"), 2.25, "480,700")
+    record("louder", parameters.replace("mel_weight: 1.0", "mel_weight: 0.5"), 2.25, "480,700")
     record("older", re.sub(r"\n +start_from:.*", "", parameters), 2.1, "500,600")  # knows one key less
     record("silent", parameters, None, "500,600")
     record("unheard", parameters, 2.1, "500,600", evaluated=False)
@@ -57,7 +57,7 @@ def test_rows_state_what_differs_and_the_results(recorded):
         "`--tokens --kbps 2`"
     )
     assert found["rows"][0] == ["no change", *2 * ["1.90", "6.50", "2.10", "0.796"], "500 to 612"]
-    assert found["rows"][1] == ["`loss.loudness_weight=0.5`", *2 * ["1.90", "6.50", "2.25", "0.796"], "480 to 700"]
+    assert found["rows"][1] == ["`loss.mel_weight=0.5`", *2 * ["1.90", "6.50", "2.25", "0.796"], "480 to 700"]
     assert found["rows"][2] == ["no change", *2 * ["1.90", "6.50", "undefined", "0.796"], "500 to 600"]
     assert found["rows"][3] == ["no change", *2 * ["1.90", "6.50", "2.10", "0.796"], "500 to 600"]
     assert tables.render(experiments.PAGE).count("\n") == 5

@@ -17,8 +17,8 @@ def noisy(audio):
 
 def test_every_time_and_frequency_is_judged(speech):
     verdict, features = SpectrumDiscriminator(256)(speech)
-    frames = 1 + speech.shape[1] // 64
-    assert verdict.shape == (2, 1, frames, 17)  # 129 bins, halved three times
+    frames = 1 + speech.shape[1] // 128
+    assert verdict.shape == (2, 1, frames, 9)  # 129 bins, of which every 16th has a place
     assert [feature.shape[2] for feature in features] == [frames] * 4
 
 

@@ -11,7 +11,7 @@ HOP = 320
 
 def spectrum(compand=1.0, noise_from=None):
     torch.manual_seed(0)
-    return Spectrum(HOP, 16000, compand, noise_from, 1.5)
+    return Spectrum(HOP, 16000, compand, noise_from)
 
 
 @pytest.fixture(scope="module")
@@ -21,50 +21,43 @@ def coefficients(spoken):
 
 
 @pytest.mark.parametrize("compand", [1.0, 0.7, 0.4])
-@pytest.mark.parametrize("noise_from", [None, 1000.0])
-def test_unchanged_features_give_the_coefficients(compand, noise_from, coefficients):
+@pytest.mark.parametrize("noise_from", [None, 1600.0])
+def test_expanding_undoes_companding(compand, noise_from, coefficients):
     part = spectrum(compand, noise_from)
-    back = part.coefficients(part.features(coefficients))
-    error = (back - coefficients).square().mean().sqrt()
+    compressed = part.compressed(coefficients)
+    assert compressed.shape[2] == part.coded == (HOP if noise_from is None else 64)
+    error = (part.expanded(compressed) - coefficients[..., : part.coded]).square().mean().sqrt()
     assert error < 0.02 + (compand < 1) * 0.02
-    assert part.features(coefficients).shape[2] == part.size
 
 
 def test_companding_narrows_the_range_of_magnitudes(coefficients):
     spread = [
-        part.features(coefficients).abs().quantile(torch.tensor([0.25, 0.99]))
+        part.compressed(coefficients).abs().quantile(torch.tensor([0.25, 0.99]))
         for part in (spectrum(1.0), spectrum(0.5))
     ]
     assert spread[1][1] / spread[1][0] < 0.3 * spread[0][1] / spread[0][0]
 
 
-def test_energy_missing_from_a_band_is_filled_with_noise(coefficients):
-    part = spectrum(noise_from=1000.0)
-    features = part.features(coefficients).clone()
-    above = part.edges[0]
-    features[..., above:HOP] = 0
-    filled = part.coefficients(features)
-    energy, expected = (value.square() @ part.means for value in (filled, coefficients))
-    assert torch.allclose(energy, expected, rtol=0.01, atol=1e-6)
-    assert torch.allclose(filled[..., :above], coefficients[..., :above])
-    assert abs(float((filled * coefficients)[..., above:].sum() / coefficients[..., above:].square().sum())) < 0.2
+def test_noise_at_the_levels_has_the_energies_of_the_bands():
+    part = spectrum(noise_from=1600.0)
+    slope = torch.linspace(1, -3, part.bands)[None, None].expand(1, 500, -1)
+    noise = part.levels(slope).exp() * part.noise_frames(0, 500)
+    assert torch.allclose(part.energies(noise), slope, atol=0.1)
+    even = torch.full((1, 1, part.bands), 0.7)
+    assert torch.allclose(part.levels(even), torch.tensor(0.7), atol=1e-5)
 
 
-def test_a_band_with_all_its_energy_gets_no_noise(coefficients):
-    part = spectrum(noise_from=1000.0)
-    features = part.features(coefficients)
-    features[..., HOP:] *= 0.5
-    assert torch.allclose(part.coefficients(features), coefficients, atol=1e-3)
+def test_silence_has_finite_energies():
+    part = spectrum(noise_from=1600.0)
+    assert part.energies(torch.zeros(1, 3, HOP)).isfinite().all()
 
 
-def test_noise_continues_at_a_frame_and_does_not_repeat_soon(coefficients):
-    part = spectrum(noise_from=1000.0)
-    features = part.features(coefficients)
-    features[..., :HOP] = 0
-    whole = part.coefficients(features)
-    assert torch.equal(whole[:, 5:], part.coefficients(features[:, 5:], frame=5))
-    signs = whole.sign()[0, :, part.edges[0] :]
-    alike = (signs[:-1] * signs[1:]).mean(1).abs()
+def test_noise_continues_at_a_frame_and_does_not_repeat_soon():
+    part = spectrum(noise_from=1600.0)
+    whole = part.noise_frames(0, NOISE_FRAMES)
+    assert torch.equal(whole[5:], part.noise_frames(5, NOISE_FRAMES - 5))
+    assert torch.equal(part.noise_frames(NOISE_FRAMES, 3), whole[:3])
+    alike = (whole[:-1] * whole[1:]).mean(1).abs()
     assert float(alike.max()) < 0.3
     assert NOISE_FRAMES > 50
 

@@ -1,0 +1,31 @@
+"""How many codebooks each frame uses, when it is their mean that is given."""
+
+import torch
+from torch import Tensor
+
+QUIET = 1e-3  # of the mean energy: a frame below that counts as no quieter
+
+
+def depths(errors: Tensor, mean: Tensor) -> Tensor:
+    """The number of codebooks of each frame [batch, frames], given their mean: most where errors are most audible.
+
+    A frame gets another codebook where that lowers the weighted error most. The weight is one over the square root of
+    the frame's energy, a compromise between waveform and loudness. A codebook that helps little by itself counts
+    together with those after it, by the convex hull of errors over codebooks (Shoham and Gersho, "Efficient bit
+    allocation for an arbitrary set of quantizers", IEEE TASSP 36, 1988).
+
+    Args:
+        errors: [batch, frames, num_codebooks + 1], squared error with 0, 1, ... codebooks; with 0, this is the energy.
+        mean: [batch], over the frames of an item; met as closely as whole frames allow.
+    """
+    energy = errors[..., :1]
+    weighted = errors / (energy + QUIET * energy.mean(1, keepdim=True) + 1e-12).sqrt()
+    number = torch.arange(errors.shape[2], device=errors.device, dtype=errors.dtype)
+    apart = number - number[:, None]
+    slopes = (weighted[..., :, None] - weighted[..., None, :]) / apart  # [..., from, to]
+    slopes = slopes.masked_fill(apart <= 0, -torch.inf)
+    furthest = slopes.flip(3).cummax(3).values.flip(3)  # the best slope from a number to this one or a larger one
+    gains = furthest.cummin(2).values.diagonal(1, 2, 3)  # of each codebook, never more than of those before it
+    count = (mean * errors.shape[1]).round().long().clamp(0, gains[0].numel())
+    least = gains.flatten(1).sort(1, descending=True).values.gather(1, (count[:, None] - 1).clamp(min=0))
+    return ((gains >= least[..., None]) & (gains > 0) & (count[:, None, None] > 0)).sum(2)
