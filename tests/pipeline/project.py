@@ -39,7 +39,15 @@ class Project:
         self._numbers = count()
         shutil.copy(ROOT / "params.yaml", folder)
         shutil.copy(Path(__file__).with_name("stand_in.py"), folder)
-        change_params(folder, {"train.epochs": EPOCHS, "train.learning_rate": 0.02, "tracking.wandb": "disabled"})
+        change_params(
+            folder,
+            {
+                "train.epochs": EPOCHS,
+                "train.learning_rate": 0.02,
+                "loss.mse_weight": 0.5,
+                "tracking.wandb": "disabled",
+            },
+        )
         (folder / "dvc.yaml").write_text(yaml.safe_dump(STAGES))
         (folder / ".gitignore").write_text(".work/\n__pycache__/\ntrouble\nlist.yaml\n")
         author = {f"GIT_{who}_{what}": "t@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
