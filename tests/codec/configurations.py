@@ -46,6 +46,13 @@ def token_config(**changes: Any) -> TokenConfig:
     return TokenConfig(**{"quantizer": quantizer_config()} | values | changes)
 
 
+def tiny_token_config(num_codebooks: int, codebook_size: int = 64) -> TokenConfig:
+    """A codec that is quick and bad, with energies in its first codebook as in the shipped one."""
+    quantizer = quantizer_config(num_codebooks=num_codebooks, codebook_size=codebook_size)
+    sizes = {"hop": 160, "latent_dim": 24, "channels": 16, "encoder_layers": 1, "decoder_layers": 1}
+    return token_config(**sizes, noise_from=1600.0, quantizer=quantizer)
+
+
 def loss_config(**changes: Any) -> LossConfig:
     values = {
         "l1_weight": 1.0,

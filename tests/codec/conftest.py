@@ -8,7 +8,7 @@ from telucodec.networks.runtime import complete
 from telucodec.networks.tokens.model import TokenCodec
 from telucodec.networks.tokens.quantizer import sums
 from telucodec.networks.waveform.model import WaveformCodec
-from tests.codec.configurations import context_config, quantizer_config, token_config, waveform_config
+from tests.codec.configurations import context_config, tiny_token_config, waveform_config
 from tests.conftest import speech
 
 
@@ -31,18 +31,7 @@ def fit_prior(tokens, audio):
 def save_models(folder):
     """Write both models into `folder` and return it."""
     torch.manual_seed(0)
-    quantizer = quantizer_config(num_codebooks=4, codebook_size=64)
-    tokens = TokenCodec(
-        token_config(
-            hop=160,
-            latent_dim=24,
-            channels=16,
-            encoder_layers=1,
-            decoder_layers=1,
-            noise_from=1600.0,
-            quantizer=quantizer,
-        )
-    )
+    tokens = TokenCodec(tiny_token_config(num_codebooks=4))
     audio = torch.stack([torch.from_numpy(speech(4, seed)) for seed in range(3)])
     tokens.fit(audio)
     fit_prior(tokens, audio)

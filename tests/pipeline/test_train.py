@@ -91,8 +91,8 @@ def test_the_waveform_codec_trains_to_fewer_bits_and_equally_each_time(ready, ch
 def test_training_helps(ready, change):
     longer = {"train.epochs": 8, "train.steps_per_epoch": 15, "train.learning_rate": 0.003}
     train.main(change(ready, {**longer, "loss.shaped_snr_weight": 0.0}), "tokens")
-    totals = [float(row["train_total"]) for row in history()[1:]]
-    assert totals[-1] < totals[0] - 0.1
+    losses = [float(row["loss"]) for row in history()]  # of speakers that are not trained on
+    assert losses[-1] < losses[0] - 0.05
 
 
 def test_the_levels_of_bands_come_closer(ready, change):

@@ -9,7 +9,7 @@ from telucodec.networks.runtime import complete
 from telucodec.networks.tokens.model import TokenCodec
 from telucodec.tokens.engine import TokenEngine
 from telucodec.tokens.entropy import TokenCoder
-from tests.codec.configurations import quantizer_config, token_config
+from tests.codec.configurations import tiny_token_config
 from tests.codec.conftest import fit_prior
 
 LEVELS, SIZE = 3, 64
@@ -34,18 +34,7 @@ def runtime(network, folder):
 @pytest.fixture(scope="session")
 def speech(spoken, tmp_path_factory):
     torch.manual_seed(0)
-    quantizer = quantizer_config(num_codebooks=LEVELS, codebook_size=SIZE)
-    network = TokenCodec(
-        token_config(
-            hop=160,
-            latent_dim=24,
-            channels=16,
-            encoder_layers=1,
-            decoder_layers=1,
-            noise_from=1600.0,
-            quantizer=quantizer,
-        )
-    ).eval()
+    network = TokenCodec(tiny_token_config(num_codebooks=LEVELS, codebook_size=SIZE)).eval()
     audio = torch.stack([torch.from_numpy(spoken(8, seed)) for seed in range(12) if seed != 9])
     network.fit(audio)
     fit_prior(network, audio)
