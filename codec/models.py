@@ -18,7 +18,7 @@ from telucodec.errors import ModelError
 from telucodec.graphs import session
 
 KINDS = "waveform", "tokens"
-FORMAT = 1  # of runtime.json
+FORMAT = 2  # of runtime.json
 WEIGHTS, GRAPHS, RUNTIME = "model.safetensors", "graphs", "runtime.json"
 
 

@@ -24,7 +24,10 @@ from telucodec.networks.graphs.tokens import decoder_graph, encoder_graph
 from telucodec.networks.reference import TorchEngine
 from telucodec.networks.runtime import complete
 from telucodec.networks.tokens.model import TokenCodec
+from telucodec.networks.tokens.vocoder import Vocoder
 from telucodec.networks.waveform.model import WaveformCodec
+from telucodec.tokens.vocoder import SpeechSynthesis
+from telucodec.vocoder.analysis import SpeechAnalysis
 
 TOLERANCE = 1e-4  # largest allowed difference of a sample
 DIFFERING = 0.01  # share of frames in which rounding may tip PyTorch to another code than ONNX Runtime
@@ -87,19 +90,28 @@ def verify_tokens(network: TokenCodec, folder: Path, speech: np.ndarray) -> dict
         raise StageError(
             f"the decoder differs from PyTorch by {difference:.2e}, more than {TOLERANCE}; export/ is not written"
         )
-    _verify_graphs(folder, audio, tokens, decoded)
+    _verify_graphs(network, folder, audio, tokens, decoded)
     return {"verified_frames": tokens.shape[1], "differing_frames": differing, "largest_difference": difference}
 
 
-def _verify_graphs(folder: Path, audio: np.ndarray, tokens: np.ndarray, decoded: np.ndarray) -> None:
+def _verify_graphs(
+    network: TokenCodec, folder: Path, audio: np.ndarray, tokens: np.ndarray, decoded: np.ndarray
+) -> None:
     """Compare encoder.onnx and decoder.onnx with the runtime's tokens [num_codebooks, frames] and audio."""
     encoder, decoder = (session((folder / f"{name}.onnx").read_bytes(), {}) for name in ("encoder", "decoder"))
-    hop = len(audio) // (tokens.shape[1] - 1)
-    feed = {"audio": np.pad(audio, (0, hop))[None]}
-    (codes,) = encoder.run([f"codes_{len(tokens)}"], _from_start(encoder, feed))
-    _differing(codes[0].T, tokens, "encoder.onnx", "the codec")
-    (output,) = decoder.run(["audio"], _from_start(decoder, {"codes": tokens.T[None]}))
-    if np.abs(output[0, hop:] - decoded).max() > TOLERANCE:
+    padded = np.pad(audio, (0, network.config.hop))
+    vocoder = network.coding.codes if isinstance(network.coding, Vocoder) else None
+    learned = tokens[network.learned]
+    if vocoder is None:
+        feed = {"audio": padded[None]}
+    else:
+        feed = {"levels": SpeechAnalysis(vocoder.pitch, vocoder.phase).push(padded.astype(np.float64))[1][None]}
+    (codes,) = encoder.run([f"codes_{len(learned)}"], _from_start(encoder, feed))
+    _differing(codes[0].T, learned, "encoder.onnx", "the codec")
+    outputs = ["audio"] if vocoder is None else ["spectra", "corrections"]
+    found = [part[0] for part in decoder.run(outputs, _from_start(decoder, {"codes": tokens.T[None]}))]
+    output = found[0] if vocoder is None else SpeechSynthesis(vocoder).push(vocoder.own(tokens), *found)
+    if np.abs(output[network.config.hop :] - decoded).max() > TOLERANCE:
         raise StageError("decoder.onnx gives other audio than the codec; export/ is not written")
 
 

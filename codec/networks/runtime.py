@@ -50,7 +50,7 @@ def _token_shape(codec: TokenCodec) -> dict[str, object]:
         "hop": config.hop,
         "num_codebooks": config.quantizer.num_codebooks,
         "codebook_size": config.quantizer.codebook_size,
-        "bands": codec.spectrum.bands,
+        "coding": config.coding,
         "prior_bits": codec.prior.tell[0].bias_bits,
         "depth_bits": PRICE_BITS,
     }

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from telucodec.operating_point import OperatingPoint
+from telucodec.vocoder import analysis, frames
 
 BUILT_IN_SPEECH = "data/sample"
 
@@ -72,6 +73,7 @@ class Preprocess(Section):
 
 
 class Model(Section):
+    coding: Literal["vocoder", "transform"]
     hop: int = Field(ge=40, le=1280)
     latent_dim: Count
     channels: Count
@@ -79,7 +81,6 @@ class Model(Section):
     decoder_layers: int = Field(ge=0)
     kernel: int = Field(ge=2)
     compand: float = Field(gt=0.2, le=1)
-    noise_from: Positive | None
 
 
 class Quantizer(Section):
@@ -251,21 +252,26 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _model_fits(self) -> Self:
-        model, highest = self.model, self.preprocess.sample_rate / 2
-        coded, below = model.hop, ""
-        if model.noise_from is not None:
-            if model.noise_from >= highest:
-                raise ValueError(
-                    f"model.noise_from ({model.noise_from:g} Hz) must be below half the sample rate ({highest:g} Hz); "
-                    "null means no noise"
-                )
-            if self.quantizer.num_codebooks < 2:
-                raise ValueError(
-                    "quantizer.num_codebooks must be at least 2 with model.noise_from, whose energies take the first one"
-                )
-            coded, below = round(model.noise_from / highest * model.hop), f" below {model.noise_from:g} Hz"
-        if model.latent_dim > coded:
+        model = self.model
+        if model.coding == "transform":
+            if model.latent_dim > model.hop:
+                raise ValueError(f"model.latent_dim ({model.latent_dim}) must not exceed model.hop ({model.hop})")
+            return self
+        fixed = {
+            "preprocess.sample_rate": (self.preprocess.sample_rate, frames.SAMPLE_RATE),
+            "model.hop": (model.hop, frames.HOP),
+            "model.encoder_layers": (model.encoder_layers, 0),
+        }
+        for name, (value, right) in fixed.items():
+            if value != right:
+                raise ValueError(f"{name} ({value}) must be {right} with model.coding=vocoder")
+        if model.latent_dim > analysis.FEATURES:
             raise ValueError(
-                f"model.latent_dim ({model.latent_dim}) must not exceed the number of a frame's coefficients{below} ({coded})"
+                f"model.latent_dim ({model.latent_dim}) must not exceed {analysis.FEATURES} with model.coding=vocoder"
+            )
+        if self.quantizer.num_codebooks < 2 or self.quantizer.codebook_size < 8:
+            raise ValueError(
+                "model.coding=vocoder needs quantizer.num_codebooks of at least 2, the first one for the pitch, and "
+                "quantizer.codebook_size of at least 8"
             )
         return self

@@ -16,6 +16,7 @@ from pipeline.training.tokens import loss_config, token_config
 from telucodec.networks.tokens.losses import CodecLoss, LossConfig
 from telucodec.networks.tokens.model import TokenCodec
 from telucodec.networks.tokens.quantizer import ResidualVQ
+from telucodec.networks.tokens.transform import Transform
 
 SECONDS = 1.0  # length of a piece
 PIECES = 192
@@ -198,19 +199,21 @@ def _vq_gradient(codec: TokenCodec, latents: Tensor, **settings: Any) -> float:
 def _slope(codec: TokenCodec, config: LossConfig, audio: Tensor, part: str) -> float:
     """Derivative of a part of the loss, `vq` or `audio`, with respect to a factor on the latents, at 1."""
     factor = torch.ones((), requires_grad=True)
-    quantized = codec.quantizer(codec.analyse(audio).latents.detach() * factor)
+    analysis = codec.analyse(audio)
+    quantized = codec.quantizer(analysis.latents.detach() * factor)
     loss = CodecLoss(replace(config, shaped_snr_weight=0.0))
-    terms = loss(audio, codec.synthesize(quantized.latents, audio.shape[1]), quantized.loss)
+    terms = loss(audio, codec.synthesize(analysis.own, quantized.latents, audio.shape[1]), quantized.loss)
     vq = config.vq_weight * terms["vq"]
     return float(torch.autograd.grad(vq if part == "vq" else terms["total"] - vq, factor)[0])
 
 
 @torch.no_grad()
 def _through(codec: TokenCodec, audio: Tensor) -> float:
-    return _snr(audio, codec.synthesize(codec.analyse(audio).latents, audio.shape[1]))
+    return _snr(audio, codec.synthesize(*codec.analyse(audio), audio.shape[1]))
 
 
 def _weight_rms(codec: TokenCodec) -> float:
-    assert codec.encoder is not None  # fixes.yaml gives it layers
-    weights = torch.cat([weight.detach().flatten() for weight in codec.encoder.parameters() if weight.dim() > 1])
+    assert isinstance(codec.coding, Transform) and codec.coding.encoder is not None  # as fixes.yaml says
+    layers = codec.coding.encoder.parameters()
+    weights = torch.cat([weight.detach().flatten() for weight in layers if weight.dim() > 1])
     return float(weights.square().mean().sqrt())

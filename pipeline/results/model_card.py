@@ -37,16 +37,28 @@ output = telu.detokenize(tokens, len(audio))
 encoder, decoder = telu.token_encoder(), telu.token_decoder()   # for streams: push samples, push tokens
 ```
 
-`encoder.onnx` and `decoder.onnx` need only ONNX Runtime and take one frame or many per call: `audio` `[batch, frames * {hop}]`
-becomes `codes_N` `[batch, frames, N]` with N codebooks, `codes` becomes `audio` with a delay of one hop. Their state leaves as
-`next_NAME` and enters the next call as `NAME`; it is zero at the start of a recording. Pad the end of a recording by one hop.
+{graphs} Their state leaves as `next_NAME` and enters the next call as `NAME`; it is zero at the start of a recording.
+Pad the end of a recording by one hop.
 
 ## Limits
-Trained for waveform fidelity on the speech above; other languages, noise and music are untested. The decoder reproduces the
-recorded voice; it cannot change or imitate a speaker. Whoever publishes these weights is responsible for the licence of the
-recordings in `{root}` and the consent of their speakers.
+{limits}
+Other languages, noise and music are untested. The decoder reproduces the recorded voice; it cannot change or imitate a speaker.
+Whoever publishes these weights is responsible for the licence of the recordings in `{root}` and the consent of their speakers.
 """
 
+
+GRAPHS = {
+    "transform": """`encoder.onnx` and `decoder.onnx` need only ONNX Runtime and take one frame or many per call: `audio`
+`[batch, frames * {hop}]` becomes `codes_N` `[batch, frames, N]` with N codebooks, `codes` becomes `audio` with a delay of one
+hop.""",
+    "vocoder": """`encoder.onnx` and `decoder.onnx` hold the networks; what comes before and after them is in the module
+`telucodec.vocoder` (NumPy). They take one frame or many per call: `levels` become `codes_N` `[batch, frames, N]` of N spectral
+codebooks, `codes` become `spectra` and `corrections` of the filters.""",
+}
+LIMITS = {
+    "transform": "Trained for waveform fidelity on the speech above.",
+    "vocoder": "Tokens describe one voice at a time; of several at once, or of music, only the loudest pitch remains.",
+}
 
 WAVEFORM = """---
 language: te
@@ -117,6 +129,8 @@ def render(params: Params, model: str) -> str:
         frame_rate=params.preprocess.sample_rate / hop,
         frame_ms=1000 * hop / params.preprocess.sample_rate,
         begun=begun,
+        graphs=GRAPHS[params.model.coding].format(hop=hop),
+        limits=LIMITS[params.model.coding],
         start=trained["before_training"][f"snr_{codebooks}"],
         end=trained["after_training"][f"snr_{codebooks}"],
         **shared,

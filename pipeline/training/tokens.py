@@ -24,6 +24,7 @@ from telucodec.networks.tokens.depths import depths
 from telucodec.networks.tokens.losses import CodecLoss, LossConfig
 from telucodec.networks.tokens.model import TokenCodec, TokenConfig
 from telucodec.networks.tokens.quantizer import QuantizerConfig, sums
+from telucodec.networks.tokens.transform import Transform
 
 DISCRIMINATOR = "discriminator.safetensors"  # kept beside the model, for a later training that starts from it
 FIT_FRAMES_PER_CODEWORD = 40  # latents for the k-means start
@@ -56,12 +57,12 @@ class TokenTask:
         self._counts = torch.zeros(shape, dtype=torch.int64, device=device)
 
     def compile(self, backend: str = "inductor") -> None:
-        if self.model.encoder is not None:
-            self.model.encoder.compile(backend=backend)
+        if isinstance(self.model.coding, Transform) and self.model.coding.encoder is not None:
+            self.model.coding.encoder.compile(backend=backend)
         self.model.decoder.compile(backend=backend)
 
     def start(self, crops: Crops) -> None:
-        frames_per_crop = self.model.mdct.frames(crops(0).shape[1])
+        frames_per_crop = self.model.frames(crops(0).shape[1])
         audio = crops(math.ceil(FIT_FRAMES_PER_CODEWORD * self.settings.codebook_size / frames_per_crop))
         if self.origin is None:
             self.model.fit(audio)
@@ -177,7 +178,7 @@ class TokenTask:
     def _coded(self, audio: Tensor) -> tuple[Tensor, Tensor]:
         """Codes [batch, codebooks, frames] and the error after each codebook; without a beam, which changes little here."""
         analysis = self.model.analyse(audio)
-        codes = torch.cat([analysis.energy_codes, self.model.quantizer(analysis.latents).codes], dim=1)
+        codes = self.model.merged(analysis.own, self.model.quantizer(analysis.latents).codes)
         return codes, self.model.errors(analysis, codes)
 
     def state(self) -> dict:

@@ -6,7 +6,6 @@ from torch import Tensor
 from pipeline.common.shards import Shards
 from telucodec.networks.tokens.losses import CodecLoss
 from telucodec.networks.tokens.model import TokenCodec
-from telucodec.networks.tokens.quantizer import sums
 
 CLIPS = 40  # evenly spaced over the split: enough to compare epochs, small beside the training of one
 
@@ -28,9 +27,10 @@ def validate(model: TokenCodec, loss: CodecLoss, shards: Shards, device: torch.d
 def _measure(model: TokenCodec, loss: CodecLoss, audio: Tensor) -> dict[str, float]:
     analysis = model.analyse(audio)
     quantized = model.quantizer(analysis.latents)
-    codes = torch.cat([analysis.energy_codes, quantized.codes], dim=1)
-    prefixes = sums(model.codebooks, codes).flatten(0, 1)
-    outputs = model.synthesize(prefixes, audio.shape[1])
+    codes = model.merged(analysis.own, quantized.codes)
+    count = torch.arange(1, codes.shape[1] + 1, device=codes.device)[:, None, None]
+    prefixes = torch.where(count > count.transpose(0, 1) - 1, codes, -1)  # [number of codebooks, codebooks, frames]
+    outputs = model.decode(prefixes, audio.shape[1])
     row = {f"snr_{count}": float(_snr(audio[0], output)) for count, output in enumerate(outputs, 1)}
     row["snr"] = row[f"snr_{len(outputs)}"]
     output = outputs[-1:]

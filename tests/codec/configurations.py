@@ -32,6 +32,7 @@ def quantizer_config(**changes: Any) -> QuantizerConfig:
 def token_config(**changes: Any) -> TokenConfig:
     values = {
         "sample_rate": 16000,
+        "coding": "transform",
         "hop": 320,
         "latent_dim": 64,
         "channels": 256,
@@ -39,7 +40,6 @@ def token_config(**changes: Any) -> TokenConfig:
         "decoder_layers": 4,
         "kernel": 7,
         "compand": 1.0,
-        "noise_from": None,
         "init": "pca",
         "output_activation": "none",
     }
@@ -47,10 +47,13 @@ def token_config(**changes: Any) -> TokenConfig:
 
 
 def tiny_token_config(num_codebooks: int, codebook_size: int = 64) -> TokenConfig:
-    """A codec that is quick and bad, with energies in its first codebook as in the shipped one."""
+    """A codec that is quick and bad, of the kind of the shipped one."""
     quantizer = quantizer_config(num_codebooks=num_codebooks, codebook_size=codebook_size)
-    sizes = {"hop": 160, "latent_dim": 24, "channels": 16, "encoder_layers": 1, "decoder_layers": 1}
-    return token_config(**sizes, noise_from=1600.0, quantizer=quantizer)
+    return vocoder_config(channels=16, decoder_layers=1, quantizer=quantizer)
+
+
+def vocoder_config(**changes: Any) -> TokenConfig:
+    return token_config(**{"coding": "vocoder", "encoder_layers": 0} | changes)
 
 
 def loss_config(**changes: Any) -> LossConfig:

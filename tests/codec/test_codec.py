@@ -81,7 +81,9 @@ def test_whole_numbers_and_floats_give_the_same_quality(telu, audio, target):
     whole = np.round(audio * 32767).astype(np.int16)
     ratios = [snr(audio, telu.decode(telu.encode(given, **target))) for given in (audio, whole)]
     assert ratios[1] == pytest.approx(ratios[0], abs=0.3)
-    assert ratios[0] > 0
+    assert ratios[0] > (
+        -4 if "tokens" in target else 0
+    )  # of tokens without phase only the spectrum is that of the speech
 
 
 @pytest.mark.parametrize("target", [*TARGETS, {"snr": 20}, {"kbps": 6}])
@@ -232,8 +234,16 @@ def test_flipped_bits_cost_two_seconds_or_are_an_error(telu, files, decoded, aud
     sound, output = decoded[kind], telu.decode(bytes(damaged), lenient=True)
     assert output.shape == audio.shape
     wrong = np.flatnonzero(np.abs(output - sound) > 1e-6)
-    context = 20 * 160 if "tokens" in TARGETS[kind] else 0  # the token network goes on hearing the gap for a while
-    assert not len(wrong) or wrong[-1] - wrong[0] <= 2 * 16_000 + 2 * 240 + context
+    if not len(wrong):
+        return
+    if "tokens" not in TARGETS[kind]:
+        assert wrong[-1] - wrong[0] <= 2 * 16_000 + 2 * 240
+        return
+    # The pulses find their place again where speech becomes voiced, and the network goes on hearing the gap for a while.
+    voiced = telu.read_tokens(files[kind])[0] % 4 > 0
+    onsets = np.flatnonzero(voiced[1:] & ~voiced[:-1]) + 1
+    after = onsets[onsets > (wrong[0] // 32_000 + 1) * 100]
+    assert not len(after) or wrong[-1] < (after[0] + 20) * 320
 
 
 @few
@@ -293,7 +303,7 @@ def test_folder_with_one_model_does_what_it_can(tmp_path, audio):
 
 def test_tokens_are_those_of_a_file(telu, audio):
     tokens = telu.tokenize(audio, num_codebooks=2)
-    assert tokens.dtype == np.int64 and tokens.shape == (2, -(-len(audio) // 160) + 1)
+    assert tokens.dtype == np.int64 and tokens.shape == (2, -(-len(audio) // 320) + 1)
     output = telu.detokenize(tokens, samples=len(audio))
     assert output.dtype == np.float32
     assert np.array_equal(output, telu.decode(telu.encode(audio, tokens=2)))
@@ -309,6 +319,6 @@ def test_tokens_of_tensors_and_of_int16(telu, audio):
 
 
 def test_more_codebooks_than_there_are_cannot_be_asked_for(telu, audio):
-    assert telu.num_codebooks == 4 and telu.codebook_size == 64 and telu.frame_rate == 100
+    assert telu.num_codebooks == 4 and telu.codebook_size == 64 and telu.frame_rate == 50
     with pytest.raises(ValueError, match="5 codebooks requested; this model has 1 to 4"):
         telu.tokenize(audio, num_codebooks=5)

@@ -53,7 +53,7 @@ def test_statistics_are_those_of_the_tokens(telu, recordings, tmp_path):
     summary = dataset.write(telu, recordings, tmp_path / "out", num_codebooks=2, shard_size=3)
     tokens = np.concatenate([values for _, values in dataset.samples(tmp_path / "out")], axis=1)
     assert summary["frames"] == tokens.shape[1] and summary["num_codebooks"] == len(tokens) == 2
-    assert (summary["frame_rate"], summary["codebook_size"], summary["bits_per_frame"]) == (100, 64, 12)
+    assert (summary["frame_rate"], summary["codebook_size"], summary["bits_per_frame"]) == (50, 64, 12)
     bits = [telu.token_bits(values).sum() for _, values in dataset.samples(tmp_path / "out")]
     assert summary["bits_per_frame_in_a_file"] == pytest.approx(sum(bits) / tokens.shape[1], abs=0.01)
     share = np.unique(tokens[1], return_counts=True)[1] / tokens.shape[1]

@@ -105,4 +105,4 @@ assert not loaded, loaded
 """
     done = run(code, folder, str(Path(__file__).parent / "data" / "tokens.tlc"))
     assert done.returncode == 0, done.stderr
-    assert "codebooks      4" in done.stdout
+    assert "codebooks      8" in done.stdout

@@ -41,7 +41,7 @@ def test_a_missing_file_is_reported(folder, telu, audio, name):
         telucodec.load(folder).decode(telu.encode(audio, tokens=2))
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]", "\xff", '{"format": 1, "kind": "tokens", "shape": {}}'])
+@pytest.mark.parametrize("text", ["", "{}", "[]", "\xff", '{"format": 2, "kind": "tokens", "shape": {}}'])
 def test_a_damaged_description_is_reported(folder, text):
     (folder / "tokens/runtime.json").write_text(text, encoding="utf-8")
     with pytest.raises(ModelError, match=r"runtime\.json"):
@@ -49,7 +49,7 @@ def test_a_damaged_description_is_reported(folder, text):
 
 
 def test_another_format_or_kind_is_reported(folder):
-    for key, value in (("format", 2), ("kind", "waveform")):
+    for key, value in (("format", 1), ("kind", "waveform")):
         complete(folder / "tokens", "tokens")
         path = folder / "tokens/runtime.json"
         path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))

@@ -21,7 +21,7 @@ SMALL = {
     "model.hop": 160,
     "model.latent_dim": 16,
     "model.compand": 1.0,
-    "model.noise_from": None,  # for an SNR that training raises
+    "model.coding": "transform",  # for an SNR that training raises
     "model.channels": 24,
     "model.encoder_layers": 1,
     "model.decoder_layers": 1,

@@ -19,7 +19,9 @@ from pipeline.common.stage import StageError
 from pipeline.results import summary
 from telucodec import OperatingPoint, load
 from telucodec.errors import OutOfReachWarning
+from telucodec.networks.runtime import complete
 from telucodec.networks.tokens.model import TokenCodec
+from tests.codec.configurations import quantizer_config, vocoder_config
 from tests.pipeline.conftest import ROOT, SMALL, change_params
 from tests.pipeline.test_compare import Clips
 
@@ -291,3 +293,17 @@ def test_weights_that_allow_inexact_sums_are_not_exported(here, monkeypatch):
     with pytest.raises(StageError, match="sums beyond"):
         export.main(params.load(), "waveform")
     assert (files.EXPORT / "waveform" / "model.safetensors").stat().st_mtime_ns == before
+
+
+def test_graphs_of_vocoder_tokens_agree_with_the_codec(tmp_path, spoken):
+    torch.manual_seed(0)
+    quantizer = quantizer_config(num_codebooks=6, codebook_size=64)
+    network = TokenCodec(vocoder_config(channels=24, decoder_layers=2, quantizer=quantizer))
+    network.fit(torch.stack([torch.from_numpy(spoken(4, seed)) for seed in range(3)]))
+    with torch.no_grad():
+        for weight in network.decoder.parameters():
+            weight.add_(0.05 * torch.randn_like(weight))
+    network.save(tmp_path)
+    complete(tmp_path, "tokens")
+    verified = export.export_tokens(tmp_path, spoken(3, seed=7))
+    assert verified["verified_frames"] > 100 and verified["largest_difference"] < 1e-4

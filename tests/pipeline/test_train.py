@@ -96,12 +96,14 @@ def test_training_helps(ready, change):
 
 
 def test_the_levels_of_bands_come_closer(ready, change):
-    """With the loss of the shipped model, and energies in the first codebook."""
-    recipe = {"model.noise_from": 1600.0, "loss.mel_weight": 1.0, "loss.snr_weight": 0.1, "loss.l1_weight": 0.0}
-    longer = {"train.epochs": 4, "train.steps_per_epoch": 15, "train.learning_rate": 0.003}
+    """With the coding and the loss of the shipped model."""
+    shape = {"model.coding": "vocoder", "model.hop": 320, "model.latent_dim": 64, "model.encoder_layers": 0}
+    losses = {"loss.mel_weight": 1.0, "loss.snr_weight": 0.1, "loss.l1_weight": 0.0}
+    recipe = shape | losses | {"loss.mse_weight": 0.0, "loss.perceptual_weight": 0.0}
+    longer = {"train.epochs": 4, "train.steps_per_epoch": 60, "train.learning_rate": 0.003}
     train.main(change(ready, recipe | longer), "tokens")
     rows = history()
-    assert float(rows[-1]["loss_mel"]) < 0.9 * float(rows[0]["loss_mel"])
+    assert float(rows[-1]["loss_mel"]) < float(rows[0]["loss_mel"]) - 0.005  # it begins with the levels of the codes
 
 
 @pytest.mark.parametrize("settings", [{}, SECOND_PHASE])

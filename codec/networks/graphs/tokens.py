@@ -17,11 +17,12 @@ from torch.nn import functional
 
 from telucodec.exact import ACTIVATION_BITS, ACTIVATION_LIMIT
 from telucodec.networks.exact import exact_layers
-from telucodec.networks.graphs.energies import decode_energies, search_energies
 from telucodec.networks.graphs.search import SearchStep, search_graph
 from telucodec.networks.onnx_graph import Graph
-from telucodec.networks.tokens.model import GAINS, TokenCodec
-from telucodec.networks.tokens.spectrum import COMPRESSED_FLOOR, ENERGY_FLOOR, EXPANDED_FLOOR, NOISE_FRAMES
+from telucodec.networks.tokens.model import TokenCodec
+from telucodec.networks.tokens.transform import COMPRESSED_FLOOR, EXPANDED_FLOOR, Transform
+from telucodec.networks.tokens.vocoder import Vocoder
+from telucodec.vocoder.analysis import FEATURES
 
 END = np.iinfo(np.int64).max
 BASIS = "mdct.basis"  # the only weight that is computed instead of stored
@@ -31,48 +32,47 @@ LAYER_NORM_EPSILON = torch.nn.LayerNorm(1).eps
 def runtime_graphs(codec: TokenCodec) -> dict[str, tuple[bytes, list[str]]]:
     """The graphs that `telucodec.tokens.engine` runs, each with the names of its weights.
 
-    encoder: audio [batch, frames * hop], in which each hop completes a frame, to latents [batch, frames, latent_dim]; with
-        noise bands also to their energies [batch, frames, bands].
+    encoder: of transform tokens, audio [batch, frames * hop], in which each hop completes a frame, to latents
+        [batch, frames, latent_dim].
     search_first, search: one step of the beam search, from residuals [frames, beam, latent_dim] and the weight `codebook`
         [codebook_size, latent_dim] to the residuals of the next step, the `parent` and `index` [frames, beam] of the
         candidates kept, and the least squared error [frames].
-    decoder: latents [batch, frames, bands + latent_dim], the codewords of the energies first, to audio
-        [batch, frames * hop], which lags the frames by one hop.
-    prior: the context [count, 2 * (bands + latent_dim)] of one codebook to the logarithms [count, codebook_size] of the
+    decoder: the sum of a frame's codewords, `known` [batch, frames, described + latent_dim], to audio [batch, frames * hop],
+        which lags the frames by one hop; of vocoder tokens to the corrections [batch, frames, OUTPUTS] of the filters.
+    prior: the context [count, 2 * (described + latent_dim)] of one codebook to the logarithms [count, codebook_size] of the
         probabilities.
 
     Encoder and decoder have the state inputs and outputs that `encoder_graph` and `decoder_graph` describe.
     """
-    latent_dim, bands = codec.config.latent_dim, codec.spectrum.bands
-    encoder, decoder = _TokenGraph(codec), _TokenGraph(codec)
-    latents, energies = encoder.encoder()
-    encoder.output(latents, "latents", "batch", "frames", latent_dim)
-    if energies:
-        encoder.output(energies, "energies", "batch", "frames", bands)
-    decoder.decoder(decoder.input("latents", "batch", "frames", bands + latent_dim))
     beam = min(codec.config.quantizer.beam, codec.config.quantizer.codebook_size)
-    return {
-        "encoder": (encoder.finish("encoder"), encoder.weight_names),
+    decoder = _TokenGraph(codec)
+    width = codec.coding.described + codec.config.latent_dim
+    decoder.decoder(decoder.input("known", "batch", "frames", width))
+    graphs = {
         "decoder": (decoder.finish("decoder"), decoder.weight_names),
         "search_first": search_graph(codec, 1),
         "search": search_graph(codec, beam),
         "prior": _prior_graph(codec),
     }
+    if isinstance(codec.coding, Transform):
+        encoder = _TokenGraph(codec)
+        encoder.output(encoder.encoder(), "latents", "batch", "frames", codec.config.latent_dim)
+        graphs["encoder"] = encoder.finish("encoder"), encoder.weight_names
+    return graphs
 
 
 def encoder_graph(codec: TokenCodec) -> bytes:
-    """Audio to codes, with embedded weights.
+    """What is coded to codes of the residual codebooks, with embedded weights.
 
-    Inputs: audio [batch, frames * hop], in which each hop completes a frame; overlap [batch, hop], the hop before it;
-    past_B [batch, kernel - 1, channels], the state of block B; with noise bands also energies [batch, taps, bands], their
-    codewords in the frames before, the last one first. At the start of a recording, the state is zero.
+    Inputs of transform tokens: audio [batch, frames * hop], in which each hop completes a frame; overlap [batch, hop], the
+    hop before it; past_B [batch, kernel - 1, channels], the state of block B, zero at the start of a recording. Input of
+    vocoder tokens: levels [batch, frames, FEATURES], from `telucodec.vocoder.analysis`, which also gives the other codes.
 
-    Outputs: codes_N [batch, frames, N] with N codebooks, for every N; errors [batch, frames, num_codebooks + 1], the
-    squared error of energies and latents with 0, 1, ... codebooks; next_overlap, next_past_B and next_energies for the
-    next call.
+    Outputs: codes_N [batch, frames, N] with N residual codebooks, for every N; errors [batch, frames, residual codebooks + 1],
+    the squared error of the latents with 0, 1, ... of them; next_overlap and next_past_B for the next call.
     """
     graph = _TokenGraph(codec)
-    codes, errors = graph.search(*graph.encoder())
+    codes, errors = graph.search(graph.encoder())
     graph.output(errors, "errors", "batch", "frames", len(codes) + 1)
     for count, value in enumerate(codes, 1):
         graph.output(value, f"codes_{count}", "batch", "frames", count, dtype=TensorProto.INT64)
@@ -80,14 +80,15 @@ def encoder_graph(codec: TokenCodec) -> bytes:
 
 
 def decoder_graph(codec: TokenCodec) -> bytes:
-    """Codes to audio, with embedded weights.
+    """Codes to audio, or of vocoder tokens to filters, with embedded weights.
 
-    Inputs: codes [batch, frames, N] of any number of codebooks, with -1 for no codeword; overlap [batch, hop], the part
-    of the previous frame that is added to the next hop; past_B as in the encoder; with noise bands also energies as in the
-    encoder, and frame [batch, 1], the number of the next frame.
+    Inputs: codes [batch, frames, N] of any number of codebooks, with -1 for no codeword; past_B as in the encoder; of
+    transform tokens also overlap [batch, hop], the part of the previous frame that is added to the next hop.
 
-    Outputs: audio [batch, frames * hop], which lags the frames by one hop, so that the first hop of a recording lies
-    before its start; next_overlap, next_past_B, next_energies and next_frame for the next call.
+    Outputs of transform tokens: audio [batch, frames * hop], which lags the frames by one hop, so that the first hop of a
+    recording lies before its start; next_overlap. Outputs of vocoder tokens: spectra [batch, frames, FEATURES] and corrections
+    [batch, frames, OUTPUTS], which `telucodec.vocoder.synthesis` turns into filters of the `excitation` of the codes. Both:
+    next_past_B for the next call.
     """
     graph, config = _TokenGraph(codec), codec.config
     codes = graph.input("codes", "batch", "frames", "codebooks", dtype=TensorProto.INT64)
@@ -99,7 +100,10 @@ def decoder_graph(codec: TokenCodec) -> bytes:
     absent = graph.node("Less", codes, graph.integers(0))
     rows = graph.node("Where", absent, graph.integers(len(codebooks)), graph.node("Add", codes, starts))
     codewords = graph.node("Gather", table, rows, axis=0)
-    graph.decoder(graph.node("ReduceSum", codewords, graph.integers(2), keepdims=0))
+    known = graph.node("ReduceSum", codewords, graph.integers(2), keepdims=0)
+    empty = graph.node("Slice", absent, graph.integers(0), graph.integers(1), graph.integers(2))
+    nothing = functional.pad(codec.coding.absent, (codec.coding.described, 0))
+    graph.decoder(graph.node("Where", empty, graph.constant(_array(nothing)), known), spectra=True)
     return graph.finish("decoder", embed=True)
 
 
@@ -132,50 +136,44 @@ class _TokenGraph(Graph):
 
     def __init__(self, codec: TokenCodec):
         weights = {name: value.numpy() for name, value in codec.stored_weights().items()}
-        super().__init__(weights | {BASIS: _array(codec.mdct.basis)})
+        if isinstance(codec.coding, Transform):
+            weights[BASIS] = _array(codec.coding.mdct.basis)
+        super().__init__(weights)
         self._codec = codec
 
-    def encoder(self) -> tuple[str, str]:
-        """Latents [batch, frames, latent_dim] of the inputs audio and overlap, and energies [batch, frames, bands] or ""."""
-        hop, spectrum, layers = self._codec.config.hop, self._codec.spectrum, self._codec.config.encoder_layers
+    def encoder(self) -> str:
+        """The latents [batch, frames, latent_dim] of the inputs."""
+        config, coding = self._codec.config, self._codec.coding
+        if isinstance(coding, Vocoder):
+            levels = self.input("levels", "batch", "frames", FEATURES)
+            centred = self.node("Sub", levels, self.weight("coding.mean"))
+            return self.node("MatMul", centred, self.transpose(self.weight("coding.components")))
+        hop = config.hop
         samples = self.input("audio", "batch", "samples")
         overlap = self.input("overlap", "batch", hop)
         hops = self.reshape(self.node("Concat", overlap, samples, axis=1), 0, -1, hop)
         windows = self.node("Concat", self._slice(hops, 0, -1), self._slice(hops, 1, END), axis=2)
-        basis = self.node("Div", self.transpose(self.weight(BASIS)), self.weight("level"))
+        basis = self.node("Div", self.transpose(self.weight(BASIS)), self.weight("coding.level"))
         coefficients = self.node("MatMul", windows, basis)
         self.output(self.reshape(self._slice(hops, -1, END), 0, hop), "next_overlap", "batch", hop)
-        coded = self._slice(coefficients, 0, spectrum.coded, axis=2)
-        coded = self._compand(coded, COMPRESSED_FLOOR, spectrum.compand)
-        latents = self._linear("analysis", coded)
-        if layers:
-            latents = self.node("Add", latents, self._stack("encoder", layers, coded))
-        return latents, self._energies(coefficients) if spectrum.bands else ""
+        compressed = self._compand(coefficients, COMPRESSED_FLOOR, config.compand)
+        latents = self._linear("coding.analysis", compressed)
+        if config.encoder_layers:
+            latents = self.node("Add", latents, self._stack("coding.encoder", config.encoder_layers, compressed))
+        return latents
 
-    def _energies(self, coefficients: str) -> str:
-        squares = self.node("Mul", coefficients, coefficients)
-        means = self.node("MatMul", squares, self.constant(_array(self._codec.spectrum.means)))
-        logarithms = self.node("Log", self.node("Add", means, self.number(ENERGY_FLOOR)))
-        energies = self.node("Sub", self.node("Mul", logarithms, self.number(0.5)), self.weight("energy_mean"))
-        return self.node("Mul", energies, self.weight("energy_scale"))
-
-    def search(self, latents: str, energies: str) -> tuple[list[str], str]:
-        """Codes [batch, frames, N] with N = 1, 2, ... codebooks, and the errors with 0, 1, ... codebooks."""
+    def search(self, latents: str) -> tuple[list[str], str]:
+        """Codes [batch, frames, N] with N = 1, 2, ... residual codebooks, and the errors with 0, 1, ... of them."""
         settings, latent_dim = self._codec.config.quantizer, self._codec.config.latent_dim
         residuals = self.reshape(latents, 0, -1, 1, latent_dim)
         errors = [self.node("ReduceSumSquare", latents, axes=[2], keepdims=1)]
         codes: list[str] = []
         history, beam = "", 1
-        if energies:
-            code, before, after = search_energies(self, self._codec.energy_quantizer, energies)
-            errors = [self.node("Add", errors[0], before), self.node("Add", errors[0], after)]
-            history = self.reshape(code, 0, 0, 1, 1)
-            codes.append(code)
         for codebook in self._codec.quantizer.codebooks:
             constant = self.constant(_array(codebook))
             step = SearchStep(self, residuals, constant, beam, settings.codebook_size, settings.beam, axis=2)
             residuals, beam = step.residuals, step.kept
-            errors.append(self.node("Add", step.least, after) if energies else step.least)
+            errors.append(step.least)
             index = self.reshape(step.index, 0, 0, beam, 1)
             if history:
                 kept = self.node("GatherND", history, step.places, batch_dims=2)
@@ -184,24 +182,23 @@ class _TokenGraph(Graph):
             codes.append(self.reshape(self._slice(history, 0, 1, axis=2), 0, 0, len(codes) + 1))
         return codes, self.node("Concat", *errors, axis=2)
 
-    def decoder(self, latents: str) -> None:
-        """The output audio of latents [batch, frames, bands + latent_dim]."""
-        config, hop, spectrum = self._codec.config, self._codec.config.hop, self._codec.spectrum
-        overlap = self.input("overlap", "batch", hop)
-        low, known, levels = latents, latents, ""
-        if spectrum.bands:
-            words = self._slice(latents, 0, spectrum.bands, axis=2)
-            low = self._slice(latents, spectrum.bands, END, axis=2)
-            energies = decode_energies(self, self._codec.energy_quantizer, words)
-            known = self.node("Concat", energies, low, axis=2)
-            levels = self._levels(energies)
+    def decoder(self, known: str, spectra: bool = False) -> None:
+        """Audio, or corrections, of what is known [batch, frames, described + latent_dim]; with `spectra` these too."""
+        config, coding = self._codec.config, self._codec.coding
         decoded = self._stack("decoder", config.decoder_layers, known)
-        features = self._slice(decoded, 0, spectrum.coded, axis=2) if levels else decoded
-        features = self.node("Add", self._linear("synthesis", low), features)
-        coefficients = self._compand(features, EXPANDED_FLOOR, 1 / spectrum.compand)
-        if levels:
-            coefficients = self._with_noise(coefficients, decoded, levels)
-        windowed = self.node("MatMul", coefficients, self.node("Mul", self.weight(BASIS), self.weight("level")))
+        if isinstance(coding, Vocoder):
+            self.output(decoded, "corrections", "batch", "frames", coding.outputs)
+            if spectra:
+                latents = self._slice(known, coding.described, END, axis=2)
+                levels = self.node("MatMul", latents, self.weight("coding.components"))
+                levels = self.node("Add", levels, self.weight("coding.mean"))
+                self.output(levels, "spectra", "batch", "frames", FEATURES)
+            return
+        hop = config.hop
+        overlap = self.input("overlap", "batch", hop)
+        features = self.node("Add", self._linear("coding.synthesis", known), decoded)
+        coefficients = self._compand(features, EXPANDED_FLOOR, 1 / config.compand)
+        windowed = self.node("MatMul", coefficients, self.node("Mul", self.weight(BASIS), self.weight("coding.level")))
         earlier, later = self.nodes("Split", windowed, self.integers(hop, hop), count=2, axis=2)
         waiting = self.node("Concat", self.reshape(overlap, 0, 1, hop), later, axis=1)
         audio = self.reshape(self.node("Add", earlier, self._slice(waiting, 0, -1)), 0, -1)
@@ -209,31 +206,6 @@ class _TokenGraph(Graph):
             audio = self.node("Tanh", audio)
         self.output(audio, "audio", "batch", "samples")
         self.output(self.reshape(self._slice(waiting, -1, END), 0, hop), "next_overlap", "batch", hop)
-
-    def _levels(self, energies: str) -> str:
-        """The level of every bin [batch, frames, hop]."""
-        energies = self.node("Div", energies, self.weight("energy_scale"))
-        energies = self.node("Add", energies, self.weight("energy_mean"))
-        return self.node("MatMul", energies, self.constant(_array(self._codec.spectrum.spread)))
-
-    def _with_noise(self, coded: str, decoded: str, levels: str) -> str:
-        """All coefficients [batch, frames, hop].
-
-        Adds the input frame [batch, 1], the number of the first frame, and the output next_frame.
-        """
-        hop, lowest = self._codec.config.hop, self._codec.spectrum.coded
-        residual, gains = self._slice(decoded, lowest, hop, axis=2), self._slice(decoded, hop, END, axis=2)
-        gains = self.node("Clip", gains, *(self.number(limit) for limit in GAINS))
-        amplitudes = self.node("Exp", self.node("Add", levels, gains))
-        above = self.node("Mul", residual, self.node("Exp", self._slice(levels, lowest, END, axis=2)))
-        start = self.input("frame", "batch", 1, dtype=TensorProto.INT64)
-        count = self.node("Squeeze", self.node("Shape", decoded, start=1, end=2))
-        self.output(self.node("Add", start, count), "next_frame", "batch", 1, dtype=TensorProto.INT64)
-        zero, one = (self.constant(np.array(value, np.int64)) for value in (0, 1))
-        numbers = self.node("Add", start, self.node("Range", zero, count, one))
-        numbers = self.node("Mod", numbers, self.integers(NOISE_FRAMES))
-        noise = self.node("Gather", self.weight("spectrum.noise"), numbers, axis=0)
-        return self.node("Add", self.node("Concat", coded, above, axis=2), self.node("Mul", amplitudes, noise))
 
     def _linear(self, layer: str, x: str) -> str:
         product = self.node("MatMul", x, self.transpose(self.weight(f"{layer}.weight")))

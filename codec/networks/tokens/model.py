@@ -1,10 +1,10 @@
-"""The token codec: MDCT, causal encoder, quantisers of energies and coefficients, causal decoder, inverse MDCT."""
+"""The token codec: what is coded of speech, residual quantisers, a causal decoder network, and the way back to speech."""
 
 import functools
 import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -12,16 +12,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from telucodec.networks.exact import restore, stored_state
-from telucodec.networks.mdct import MDCT
 from telucodec.networks.tokens.blocks import CausalStack
-from telucodec.networks.tokens.energies import EnergyQuantizer
+from telucodec.networks.tokens.coding import Analysis, Coding
 from telucodec.networks.tokens.prior import TokenPrior
 from telucodec.networks.tokens.quantizer import QuantizerConfig, ResidualVQ, sums
-from telucodec.networks.tokens.spectrum import Spectrum
+from telucodec.networks.tokens.transform import Transform
+from telucodec.networks.tokens.vocoder import Vocoder
 
 AVERAGES = "quantizer.usage", "quantizer.sums"  # buffers that only training needs
-HUSHED = -4.0  # nepers, gain of the noise beside coded coefficients before training
-GAINS = -12.0, 2.0  # nepers, limits of the gain of the noise
 
 
 @dataclass(frozen=True)
@@ -29,6 +27,7 @@ class TokenConfig:
     """Shape of a token codec; params.yaml documents each setting."""
 
     sample_rate: int
+    coding: Literal["vocoder", "transform"]
     hop: int
     latent_dim: int
     channels: int
@@ -36,18 +35,9 @@ class TokenConfig:
     decoder_layers: int
     kernel: int
     compand: float
-    noise_from: float | None
     init: Literal["pca", "random"]
     output_activation: Literal["none", "tanh"]
     quantizer: QuantizerConfig
-
-
-class Analysis(NamedTuple):
-    """What is quantised of audio."""
-
-    targets: Tensor  # [batch, frames, bands], energies minus what the codewords of earlier frames predict
-    energy_codes: Tensor  # [batch, energy codebooks (0 or 1), frames]
-    latents: Tensor  # [batch, frames, latent_dim]
 
 
 class TokenOutput(NamedTuple):
@@ -59,58 +49,39 @@ class TokenOutput(NamedTuple):
 
 
 class State(NamedTuple):
-    """What an encoder or a decoder remembers between two calls."""
+    """What a decoder remembers between two calls."""
 
-    overlap: Tensor  # [batch, hop]: encoder: the samples before the next ones; decoder: to be added to the next ones
-    energies: Tensor  # [batch, taps, bands]: the energy codewords of the frames before
+    coding: Any
     past: list[Tensor]  # [batch, kernel - 1, channels] of each block
-    frame: int = 0  # number of the next frame
 
 
 class TokenCodec(nn.Module):
     """Each frame of `hop` samples becomes `num_codebooks` codes of `log2(codebook_size)` bits.
 
-    The first codebook codes the energies of the bands above `noise_from`, the others the coefficients below. Without
-    `noise_from`, all codebooks code coefficients.
-
-    The codec works before any training: projection on the principal components of the companded MDCT coefficients,
-    k-means codebooks, projection back, and noise with the energies of the bands. Both stacks start by returning zeros,
-    and training adds what context contributes. Everything is causal except for the MDCT's look-ahead of one hop.
+    Vocoder tokens describe speech: its pitch, its phase, and with most codebooks its spectrum. Transform tokens follow its
+    waveform. The codec works before any training, and the decoder network starts by returning zeros. Everything is causal
+    except for a look-ahead of one hop.
     """
-
-    level: Tensor  # scalar, RMS of the MDCT coefficients; the network works on coefficients divided by it
-    energy_mean: Tensor  # [bands], of the energies
-    energy_scale: Tensor  # scalar, makes the energies count as much as all latents
 
     def __init__(self, config: TokenConfig):
         super().__init__()
         self.config = config
-        self.mdct = MDCT(config.hop)
-        self.spectrum = Spectrum(config.hop, config.sample_rate, config.compand, config.noise_from)
-        coded, bands, settings = self.spectrum.coded, self.spectrum.bands, config.quantizer
-        self.energy_codebooks = 1 if bands else 0
-        self.analysis = nn.Linear(coded, config.latent_dim, bias=False)
-        self.synthesis = nn.Linear(config.latent_dim, coded, bias=False)
-        stack = functools.partial(
-            CausalStack, channels=config.channels, kernel=config.kernel, zero_out=config.init == "pca"
-        )
-        # Without layers there is nothing to learn: the latents are the principal components.
-        self.encoder = (
-            stack(coded, outputs=config.latent_dim, layers=config.encoder_layers) if config.encoder_layers else None
-        )
-        self.analysis.requires_grad_(bool(config.encoder_layers))
-        outputs = 2 * config.hop if bands else coded
-        self.decoder = stack(bands + config.latent_dim, outputs=outputs, layers=config.decoder_layers)
-        if bands:
-            self.decoder.bias_outputs(slice(config.hop, config.hop + coded), HUSHED)
-        self.energy_quantizer = EnergyQuantizer(settings.codebook_size, bands)
-        self.quantizer = ResidualVQ(
-            replace(settings, num_codebooks=settings.num_codebooks - self.energy_codebooks), config.latent_dim
-        )
-        self.prior = TokenPrior(settings.num_codebooks, settings.codebook_size, bands + config.latent_dim)
-        self.register_buffer("level", torch.ones(()))
-        self.register_buffer("energy_mean", torch.zeros(bands))
-        self.register_buffer("energy_scale", torch.ones(()))
+        settings, linear = config.quantizer, config.init == "pca"
+        stack = functools.partial(CausalStack, channels=config.channels, kernel=config.kernel, zero_out=linear)
+        self.coding: Coding
+        if config.coding == "vocoder":
+            self.coding = Vocoder(config.latent_dim, settings.num_codebooks, settings.codebook_size)
+        else:
+            layers = config.encoder_layers
+            encoder = stack(config.hop, outputs=config.latent_dim, layers=layers) if layers else None
+            kind = linear, config.output_activation, settings.codebook_size
+            self.coding = Transform(config.hop, config.latent_dim, config.compand, encoder, *kind)
+        # The numbers of the codebooks of the residual quantiser.
+        self.learned = [number for number in range(settings.num_codebooks) if number not in self.coding.places]
+        width = self.coding.described + config.latent_dim
+        self.decoder = stack(width, outputs=self.coding.outputs, layers=config.decoder_layers)
+        self.quantizer = ResidualVQ(replace(settings, num_codebooks=len(self.learned)), config.latent_dim)
+        self.prior = TokenPrior(settings.num_codebooks, settings.codebook_size, width)
 
     @classmethod
     def load(cls, folder: Path) -> "TokenCodec":
@@ -135,120 +106,95 @@ class TokenCodec(nn.Module):
 
     @property
     def num_codebooks(self) -> int:
-        """The number of codebooks, that of the energies included."""
+        """The number of codebooks, those that are not learned included."""
         return self.config.quantizer.num_codebooks
 
     @property
     def codebooks(self) -> Tensor:
-        """All codebooks [codebooks, codebook_size, bands + latent_dim]: each is zero where another kind of codebook codes."""
-        low = functional.pad(self.quantizer.codebooks, (self.spectrum.bands, 0))
-        if not self.energy_codebooks:
-            return low
-        return torch.cat([functional.pad(self.energy_quantizer.codebook, (0, self.config.latent_dim))[None], low])
+        """All codebooks [codebooks, codebook_size, described + latent_dim]: each is zero where another kind of codebook codes."""
+        own = functional.pad(self.coding.descriptions, (0, self.config.latent_dim))
+        learned = functional.pad(self.quantizer.codebooks, (self.coding.described, 0))
+        return self._in_order(own, learned, dim=0)
+
+    def _in_order(self, own: Tensor, learned: Tensor, dim: int) -> Tensor:
+        """What belongs to codebooks of both kinds, in the order of their numbers."""
+        count = own.shape[dim] + learned.shape[dim]
+        order = [*self.coding.places[: own.shape[dim]], *self.learned[: learned.shape[dim]]]
+        place = torch.tensor([order.index(number) for number in range(count)], device=own.device)
+        return torch.cat([own, learned], dim=dim).index_select(dim, place)
+
+    def merged(self, own: Tensor, learned: Tensor) -> Tensor:
+        """Codes [batch, codebooks, frames] of codebooks that are not learned [batch, places, frames] and of those that are."""
+        return self._in_order(own, learned, dim=1)
+
+    def _own(self, num_codebooks: int) -> int:
+        """How many of the first so many codebooks are not learned."""
+        return sum(place < num_codebooks for place in self.coding.places)
+
+    def frames(self, samples: int) -> int:
+        """The number of frames of a recording of so many samples."""
+        return -(-samples // self.config.hop) + 1
 
     @torch.no_grad()
     def fit(self, audio: Tensor) -> None:
-        """Initialise the codec from speech [batch, samples] as the configuration says: PCA and k-means.
+        """Initialise the codec from speech [batch, samples] as the configuration says: statistics and k-means.
 
         Raises:
             ValueError: fewer frames than codewords.
         """
-        coefficients = self.mdct(audio)
-        self.level.copy_(coefficients.square().mean().sqrt().clamp(min=1e-8))
-        compressed = self.spectrum.compressed(coefficients / self.level)
-        if self.config.init == "pca":
-            flat = compressed.flatten(0, 1)
-            _, vectors = torch.linalg.eigh(flat.t() @ flat / len(flat))
-            principal = vectors[:, -self.config.latent_dim :].flip(1)
-            self.analysis.weight.copy_(principal.t())
-            self.synthesis.weight.copy_(principal)
-        if self.spectrum.bands:
-            energies = self.spectrum.energies(coefficients / self.level)
-            self.energy_mean.copy_(energies.mean((0, 1)))
-            spread = (energies - self.energy_mean).square().sum(2).mean()
-            self.energy_scale.copy_((compressed.square().sum(2).mean() / spread).sqrt())
-            silence = self.spectrum.energies(torch.zeros_like(coefficients[0, 0]))
-            self.energy_quantizer.fit(*((each - self.energy_mean) * self.energy_scale for each in (energies, silence)))
+        self.coding.fit(audio)
         if self.config.quantizer.init == "kmeans":
             self.quantizer.fit(self.analyse(audio).latents.flatten(0, 1))
 
     def analyse(self, audio: Tensor) -> Analysis:
-        """What is quantised of audio [batch, samples]."""
-        return self._analyse(self.mdct(audio), self.encoder_start(len(audio)))[0]
-
-    def synthesize(self, latents: Tensor, samples: int) -> Tensor:
-        """Quantised latents, energies first, [batch, frames, bands + latent_dim] to audio [batch, samples]."""
-        coefficients, _, _ = self._synthesise(latents, self.decoder_start(len(latents)))
-        return self._activate(self.mdct.inverse(coefficients, samples))
-
-    def _analyse(self, coefficients: Tensor, state: State) -> tuple[Analysis, Tensor, list[Tensor]]:
-        coefficients = coefficients / self.level
-        compressed = self.spectrum.compressed(coefficients)
-        latents, past = self.analysis(compressed), state.past
-        if self.encoder is not None:
-            encoded, past = self.encoder(compressed, past)
-            latents = latents + encoded
-        if not self.spectrum.bands:
-            batch, frames, _ = latents.shape
-            nothing = latents.new_zeros(batch, frames, 0), latents.new_zeros(batch, 0, frames, dtype=torch.int64)
-            return Analysis(*nothing, latents), state.energies, past
-        energies = (self.spectrum.energies(coefficients) - self.energy_mean) * self.energy_scale
-        targets, codes, words = self.energy_quantizer.encode(energies, state.energies)
-        return Analysis(targets, codes[:, None], latents), words, past
-
-    def _synthesise(self, latents: Tensor, state: State) -> tuple[Tensor, Tensor, list[Tensor]]:
-        words, low = latents.split([self.spectrum.bands, self.config.latent_dim], dim=2)
-        energies, words = self.energy_quantizer.decode(words, state.energies)
-        decoded, past = self.decoder(torch.cat([energies, low], dim=2), state.past)
-        coded = self.spectrum.coded
-        coefficients = self.spectrum.expanded((self.synthesis(low) + decoded[..., :coded]).float())
-        if self.spectrum.bands:
-            levels = self.spectrum.levels(energies / self.energy_scale + self.energy_mean).float()
-            residual, gains = decoded[..., coded : self.config.hop].float(), decoded[..., self.config.hop :].float()
-            noise = self.spectrum.noise_frames(state.frame, latents.shape[1])
-            above = residual * levels[..., coded:].exp()
-            coefficients = torch.cat([coefficients, above], dim=2) + (levels + gains.clamp(*GAINS)).exp() * noise
-        return coefficients * self.level, words, past
-
-    def _activate(self, audio: Tensor) -> Tensor:
-        return audio.tanh() if self.config.output_activation == "tanh" else audio
+        """What is coded of audio [batch, samples]."""
+        hop = self.config.hop
+        padded = functional.pad(audio, (0, -audio.shape[1] % hop + hop))
+        return self.coding.analyse(padded, self.coding.analysis_start(len(audio)))[0]
 
     def forward(self, audio: Tensor, num_codebooks: Tensor | None = None, shared: Tensor | None = None) -> TokenOutput:
-        """Encode and decode for training, with greedy codes and straight-through gradients.
+        """Code and decode audio [batch, samples] as in training: greedy quantisation with straight-through gradients.
 
         Args:
-            audio: [batch, samples] in [-1, 1].
-            num_codebooks: [batch], how many codebooks each item uses, at least 1; None: all.
-            shared: as in `ResidualVQ.forward`.
+            num_codebooks: [batch], how many codebooks each item uses; None: all.
+            shared: [batch] bool, items for which that number is only the mean over frames; None: no item.
         """
         analysis = self.analyse(audio)
-        low_codebooks = None if num_codebooks is None else num_codebooks - self.energy_codebooks
-        quantized = self.quantizer(analysis.latents, low_codebooks, shared)
-        codes = torch.cat([analysis.energy_codes, quantized.codes], dim=1)
-        words = self._energy_words(analysis.energy_codes)
-        output = self.synthesize(torch.cat([words, quantized.latents], dim=2), audio.shape[1])
-        return TokenOutput(output, codes, quantized.loss)
+        if num_codebooks is None:
+            num_codebooks = torch.full((len(audio),), self.num_codebooks, device=audio.device)
+        own = torch.tensor([self._own(count) for count in range(self.num_codebooks + 1)], device=audio.device)
+        quantized = self.quantizer(analysis.latents, num_codebooks - own[num_codebooks], shared)
+        codes = self.merged(analysis.own, quantized.codes)
+        depth = num_codebooks[:, None].expand_as(quantized.used)
+        if shared is not None:  # a frame ends with a codebook that is learned
+            ends = torch.tensor([1, *(number + 1 for number in self.learned)], device=audio.device)
+            depth = torch.where(shared[:, None], ends[quantized.used], depth)
+        places = torch.tensor(self.coding.places, device=audio.device)[:, None]
+        present = torch.where(places < depth[:, None], analysis.own, -1)
+        return TokenOutput(self.synthesize(present, quantized.latents, audio.shape[1]), codes, quantized.loss)
 
-    def _energy_words(self, codes: Tensor) -> Tensor:
-        """The codewords [batch, frames, bands] of energy codes [batch, 0 or 1, frames]."""
-        batch, _, frames = codes.shape
-        if not self.energy_codebooks:
-            return self.energy_quantizer.codebook.new_zeros(batch, frames, 0)
-        return self.energy_quantizer.codebook[codes[:, 0]]
+    def synthesize(self, own: Tensor, latents: Tensor, samples: int) -> Tensor:
+        """Codes [batch, places, frames] and latents [batch, frames, latent_dim] to audio [batch, samples]."""
+        described = latents.new_zeros(*latents.shape[:2], self.coding.described)
+        if self.coding.places:
+            described = sums(self.coding.descriptions, own)[-1]
+        audio, _ = self._synthesise(own, torch.cat([described, latents], dim=2), self.decoder_start(len(latents)))
+        return self._aligned(audio, samples)
 
     def code(self, analysis: Analysis, num_codebooks: int | None = None) -> Tensor:
-        """What is quantised to codes [batch, codebooks, frames] by beam search; None: all codebooks."""
-        count = (self.num_codebooks if num_codebooks is None else num_codebooks) - self.energy_codebooks
-        return torch.cat([analysis.energy_codes, self.quantizer.encode(analysis.latents, count)], dim=1)
+        """What is coded to codes [batch, codebooks, frames] by beam search; None: all codebooks."""
+        count = self.num_codebooks if num_codebooks is None else num_codebooks
+        own = self._own(count)
+        return self.merged(analysis.own[:, :own], self.quantizer.encode(analysis.latents, count - own))
 
     def errors(self, analysis: Analysis, codes: Tensor) -> Tensor:
-        """Squared errors [batch, frames, codebooks + 1] with the first 0, 1, ... codebooks.
+        """Squared errors [batch, frames, codebooks + 1] of the latents with the first 0, 1, ... codebooks.
 
         `codes` is [batch, codebooks, frames].
         """
-        latents = torch.cat([analysis.targets, analysis.latents], dim=2)
-        prefixes = torch.cat([torch.zeros_like(latents)[None], sums(self.codebooks, codes)])
-        return (prefixes - latents).square().sum(3).movedim(0, 2)
+        absent = self.coding.absent.expand_as(analysis.latents)
+        prefixes = torch.cat([absent[None], sums(self.codebooks, codes)[..., self.coding.described :]])
+        return (prefixes - analysis.latents).square().sum(3).movedim(0, 2)
 
     @torch.no_grad()
     def encode(self, audio: Tensor, num_codebooks: int | None = None) -> Tensor:
@@ -258,15 +204,14 @@ class TokenCodec(nn.Module):
     @torch.no_grad()
     def decode(self, codes: Tensor, samples: int) -> Tensor:
         """Codes [batch, codebooks, frames] of any number of codebooks to audio [batch, samples]; -1 stands for no codeword."""
-        return self.synthesize(sums(self.codebooks, codes)[-1], samples)
+        return self._aligned(self.decode_next(codes, self.decoder_start(len(codes)))[0], samples)
 
-    def encoder_start(self, batch: int = 1) -> State:
+    def encoder_start(self, batch: int = 1) -> Any:
         """The state for `encode_next` at the start of recordings."""
-        past = [] if self.encoder is None else self.encoder.start(batch)
-        return State(self.mdct.silence(batch), self.energy_quantizer.start(batch), past)
+        return self.coding.analysis_start(batch)
 
     @torch.no_grad()
-    def encode_next(self, audio: Tensor, state: State, num_codebooks: int | None = None) -> tuple[Tensor, State]:
+    def encode_next(self, audio: Tensor, state: Any, num_codebooks: int | None = None) -> tuple[Tensor, Any]:
         """Encode the next audio [batch, frames * hop] of recordings.
 
         The end of a recording must be padded to a whole hop, and then by one more hop, which completes the last frame.
@@ -274,13 +219,12 @@ class TokenCodec(nn.Module):
         Returns:
             Codes [batch, codebooks, frames], and the state for the next call.
         """
-        coefficients, before = self.mdct.analyse(state.overlap, audio)
-        analysis, words, past = self._analyse(coefficients, state)
-        return self.code(analysis, num_codebooks), State(before, words, past)
+        analysis, state = self.coding.analyse(audio, state)
+        return self.code(analysis, num_codebooks), state
 
     def decoder_start(self, batch: int = 1) -> State:
         """The state for `decode_next` at the start of recordings."""
-        return State(self.mdct.silence(batch), self.energy_quantizer.start(batch), self.decoder.start(batch))
+        return State(self.coding.synthesis_start(batch), self.decoder.start(batch))
 
     @torch.no_grad()
     def decode_next(self, codes: Tensor, state: State) -> tuple[Tensor, State]:
@@ -290,6 +234,17 @@ class TokenCodec(nn.Module):
             Audio [batch, frames * hop], and the state for the next call. The audio lags by one hop: the first hop lies
             before the start of the recording.
         """
-        coefficients, words, past = self._synthesise(sums(self.codebooks, codes)[-1], state)
-        audio, overlap = self.mdct.synthesise(state.overlap, coefficients)
-        return self._activate(audio), State(overlap, words, past, state.frame + codes.shape[2])
+        known = sums(self.codebooks, codes)[-1]
+        absent = functional.pad(self.coding.absent, (self.coding.described, 0))
+        known = torch.where((codes[:, 0] < 0)[..., None], absent, known)
+        return self._synthesise(codes[:, list(self.coding.places[: self._own(codes.shape[1])])], known, state)
+
+    def _synthesise(self, own: Tensor, known: Tensor, state: State) -> tuple[Tensor, State]:
+        """Audio [batch, frames * hop] of codes [batch, places, frames] and all that is known of frames [batch, frames, known]."""
+        decoded, past = self.decoder(known, state.past)
+        audio, coding = self.coding.synthesise(own, known[..., self.coding.described :], decoded, state.coding)
+        return audio, State(coding, past)
+
+    def _aligned(self, audio: Tensor, samples: int) -> Tensor:
+        """Synthesised audio [batch, frames * hop] without the hop by which it lags, [batch, samples]."""
+        return audio[:, self.config.hop : self.config.hop + samples]

@@ -39,6 +39,7 @@ class Quantized(NamedTuple):
 
     latents: Tensor  # [batch, frames, latent_dim], with a straight-through gradient
     codes: Tensor  # [batch, codebooks, frames], int64; also filled in for codebooks that an item does not use
+    used: Tensor  # [batch, frames], how many codebooks count
     loss: Tensor  # scalar
 
 
@@ -144,7 +145,7 @@ class ResidualVQ(nn.Module):
         if self.config.loss_clamp is not None:
             loss = distributed.clamp_mean(loss, self.config.loss_clamp)
         straight_through = flat + (total - flat).detach()
-        return Quantized(straight_through.view_as(latents), codes.transpose(0, 1), loss)
+        return Quantized(straight_through.view_as(latents), codes.transpose(0, 1), used.view(batch, frames), loss)
 
     def _loss(self, residual: Tensor, codeword: Tensor, active: Tensor) -> Tensor:
         if self.config.commitment == "codebook":

@@ -12,7 +12,7 @@ from telucodec.tokens.entropy import TokenCoder
 from tests.codec.configurations import tiny_token_config
 from tests.codec.conftest import fit_prior
 
-LEVELS, SIZE = 3, 64
+LEVELS, SIZE = 6, 64
 
 
 class Speech(NamedTuple):

@@ -26,7 +26,7 @@ def test_tokens_of_a_model_of_language_become_a_file(telu):
     data = telu.write_tokens(tokens)
     assert np.array_equal(telu.read_tokens(data), tokens)
     assert np.array_equal(telu.decode(data), telu.detokenize(tokens))
-    shorter = telu.decode(telu.write_tokens(tokens, samples=50 * 160 - 10))
+    shorter = telu.decode(telu.write_tokens(tokens, samples=50 * 320 - 10))
     assert np.array_equal(shorter, telu.decode(data)[:-10])
 
 
@@ -44,7 +44,7 @@ def test_any_tokens_come_back(telu, data, levels, frames):
 @pytest.mark.parametrize(
     "tokens, samples, said",
     [
-        (np.zeros((2, 11), int), 1601, "a recording of 1601 samples has 12 frames, but these tokens have 11"),
+        (np.zeros((2, 11), int), 3201, "a recording of 3201 samples has 12 frames, but these tokens have 11"),
         (np.zeros((2, 0), int), None, "a recording of 0 samples has 1 frames, but these tokens have 0"),
         (np.zeros((5, 11), int), None, "1 to 4 codebooks"),
         (np.full((2, 11), 64), None, "between 0 and 63, got 64"),
@@ -64,8 +64,8 @@ def test_a_damaged_packet_leaves_tokens_of_silence(telu, audio):
     with pytest.raises(ContainerError, match="packet"):
         telu.read_tokens(bytes(data))
     found = telu.read_tokens(bytes(data), lenient=True)
-    silence = telu.tokenize(np.zeros(160, np.float32), num_codebooks=2)[:, :1]
-    assert np.array_equal(found[:, :400], sound[:, :400]) and (found[:, 400:] == silence).all()
+    silence = telu.tokenize(np.zeros(320, np.float32), num_codebooks=2)[:, :1]
+    assert np.array_equal(found[:, :200], sound[:, :200]) and (found[:, 200:] == silence).all()
 
 
 def test_a_waveform_file_has_no_tokens(telu, models, audio):

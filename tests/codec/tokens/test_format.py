@@ -82,11 +82,18 @@ def decode(tensors, payload, frames, mean):
 
 
 def codewords(tensors):
-    """Of all codebooks: those of the energies, then those of the coefficients, each with zeros in the place of the other."""
-    energies, low = tensors["energy_quantizer.codebook"], tensors["quantizer.codebooks"]
-    words = np.zeros((1 + len(low), len(energies), energies.shape[1] + low.shape[2]), np.float32)
-    words[0, :, : energies.shape[1]] = energies
-    words[1:, :, energies.shape[1] :] = low
+    """Of all codebooks: each describes its own part, with zeros in the place of the others."""
+    learned, shapes = tensors["quantizer.codebooks"], len(tensors["coding.shapes"])
+    described = 16 + 4 + shapes
+    words = np.zeros((LEVELS, SIZE, described + learned.shape[2]), np.float32)
+    for code in range(SIZE):
+        place = code // 4 / (SIZE // 4 - 1) * 15
+        for number in range(16):
+            words[0, code, number] = max(1 - abs(place - number), 0)
+        words[0, code, 16 + code % 4] = 1
+        words[4, code, 20 + code % shapes] = 1
+    for number, codebook in zip((1, 2, 3, 5), learned, strict=True):
+        words[number, :, described:] = codebook
     return words
 
 
@@ -99,5 +106,5 @@ def test_the_documented_decoder_reads_what_the_software_writes(speech, mean):
         codes[np.arange(LEVELS)[:, None] >= depth] = -1
     payload = speech.coder.encode(codes, mean)
     tensors = speech.folder.weights
-    assert tensors["quantizer.codebooks"].shape[:2] == (LEVELS - 1, SIZE)
+    assert tensors["quantizer.codebooks"].shape[:2] == (LEVELS - 2, SIZE)
     assert np.array_equal(decode(tensors, payload, codes.shape[1], mean), codes)

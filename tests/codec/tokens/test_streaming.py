@@ -1,3 +1,5 @@
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 import telucodec
 from telucodec.networks.tokens.model import TokenCodec
 
-HOP = 160  # of the tiny model
+HOP = 320
 few = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
@@ -41,7 +43,7 @@ def test_a_frame_leaves_as_soon_as_its_last_sample_is_there(telu, spoken):
 
 
 def test_pytorch_goes_on_from_frame_to_frame_as_well(models, spoken):
-    model, audio = TokenCodec.load(models / "tokens"), torch.from_numpy(spoken(1, seed=3)[: 100 * HOP])[None]
+    model, audio = TokenCodec.load(models / "tokens"), torch.from_numpy(spoken(1, seed=3)[: 49 * HOP])[None]
     whole, padded = model.encode(audio), torch.nn.functional.pad(audio, (0, HOP))
     state, pieces = model.encoder_start(), []
     for piece in padded.split(HOP, dim=1):
@@ -70,7 +72,7 @@ def test_what_a_stream_remembers_does_not_grow(telu, spoken):
     audio, stream = spoken(1, seed=3), telu.token_encoder()
 
     def remembered():
-        return sum(value.nbytes for value in stream._encoder._walk._state.values()) + stream._waiting.nbytes
+        return len(pickle.dumps([stream._encoder._analysis, stream._waiting]))
 
     stream.push(audio)
     before = remembered()

@@ -1,0 +1,103 @@
+"""Vocoder tokens: two codebooks code pitch and phase, the others the spectrum."""
+
+import copy
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from telucodec.networks.precision import full_float32
+from telucodec.networks.tokens.coding import Analysis, Coding
+from telucodec.vocoder import filters
+from telucodec.vocoder.analysis import FEATURES, SpeechAnalysis, silence
+from telucodec.vocoder.codes import VocoderCodes
+from telucodec.vocoder.excitation import Excitation
+from telucodec.vocoder.frames import HOP, STEP
+from telucodec.vocoder.phase import fitted, turns_of
+
+FITTED_FRAMES = 6000  # from which the shapes of phases are found
+
+SynthesisState = tuple[list[Excitation], Tensor]  # of each item; [batch, 3, STEP], what waits for the next samples
+
+
+class Vocoder(Coding):
+    """`telucodec.vocoder` on batches. The latents are the principal components of the levels of the spectra.
+
+    The decoder network corrects the filters. No gradient is needed before them, so NumPy computes pitch, spectra and pulses.
+    """
+
+    outputs = filters.OUTPUTS
+    mean: Tensor  # [FEATURES], of the levels
+    components: Tensor  # [latent_dim, FEATURES], orthonormal rows: from levels to latents, and back
+    shapes: Tensor  # [shapes, KNOTS], angles
+    descriptions: Tensor
+
+    def __init__(self, latent_dim: int, num_codebooks: int, codebook_size: int):
+        super().__init__()
+        self._sizes = num_codebooks, codebook_size
+        count = codebook_size // turns_of(codebook_size)
+        self.register_buffer("mean", torch.zeros(FEATURES))
+        self.register_buffer("components", torch.eye(FEATURES)[:latent_dim])
+        self.register_buffer("shapes", torch.zeros(count, len(filters.KNOTS)))
+        self.register_buffer("silence", torch.from_numpy(silence()), persistent=False)
+        self.places, self.described = self.codes.places, self.codes.described
+        self.register_buffer("descriptions", torch.from_numpy(self.codes.descriptions), persistent=False)
+        for name, table in filters.tables()._asdict().items():
+            self.register_buffer(f"table_{name}", torch.from_numpy(table).float(), persistent=False)
+
+    @property
+    def absent(self) -> Tensor:
+        return (self.get_buffer("silence") - self.mean) @ self.components.t()
+
+    @property
+    def codes(self) -> VocoderCodes:
+        """What codes of pitch and phase stand for, with the shapes of now."""
+        return VocoderCodes(self.shapes.cpu().numpy(), *self._sizes)
+
+    @torch.no_grad()
+    def fit(self, audio: Tensor) -> None:
+        """Take mean and components of levels, and the shapes of phases, from speech [batch, samples]."""
+        signals = audio[:, : audio.shape[1] // HOP * HOP].double().cpu().numpy()
+        measured = [
+            analysis.measure(signal) for analysis, signal in zip(self.analysis_start(len(audio)), signals, strict=True)
+        ]
+        levels = torch.from_numpy(np.stack([each.levels for each in measured])).to(audio.device)
+        self.mean.copy_(levels.mean((0, 1)))
+        flat = (levels - self.mean).flatten(0, 1)
+        _, vectors = torch.linalg.eigh(flat.t() @ flat / len(flat))
+        self.components.copy_(vectors[:, -len(self.components) :].flip(1).t())
+        some = measured[: max(FITTED_FRAMES // levels.shape[1], 1)]
+        self.shapes.copy_(torch.from_numpy(fitted([(each.harmonics, each.track) for each in some], self._sizes[1])))
+
+    def analysis_start(self, batch: int) -> list[SpeechAnalysis]:
+        codes = self.codes
+        return [SpeechAnalysis(codes.pitch, codes.phase) for _ in range(batch)]
+
+    @torch.no_grad()
+    def analyse(self, audio: Tensor, state: list[SpeechAnalysis]) -> tuple[Analysis, list[SpeechAnalysis]]:
+        state, signals = copy.deepcopy(state), audio.double().cpu().numpy()
+        found = [analysis.push(signal) for analysis, signal in zip(state, signals, strict=True)]
+        codes, levels = (torch.from_numpy(np.stack(part)).to(audio.device) for part in zip(*found, strict=True))
+        return Analysis(codes[:, : len(self.places)], (levels - self.mean) @ self.components.t()), state
+
+    def synthesis_start(self, batch: int) -> SynthesisState:
+        codes = self.codes
+        return [Excitation(codes.pitch, codes.phase) for _ in range(batch)], self.mean.new_zeros(batch, 3, STEP)
+
+    def synthesise(
+        self, own: Tensor, latents: Tensor, decoded: Tensor, state: SynthesisState
+    ) -> tuple[Tensor, SynthesisState]:
+        (items, waiting), device = copy.deepcopy(state), latents.device
+        codes = own.cpu().numpy()
+        missing = np.full_like(codes[:, :1], -1)
+        pitch, phase = np.concatenate([codes, missing], axis=1)[:, :2].swapaxes(0, 1)
+        driven = [item.push(*rows) for item, *rows in zip(items, pitch, phase, strict=True)]
+        windows, periodicity, angles = (
+            torch.from_numpy(np.stack(part)).float().to(device) for part in zip(*driven, strict=True)
+        )
+        constants = filters.Tables(*(self.get_buffer(f"table_{name}") for name in filters.Tables._fields))
+        with full_float32(device):
+            spectra = latents.float() @ self.components + self.mean
+            by = filters.filters(torch, constants, spectra, periodicity, angles, decoded.float())
+            audio, waiting = filters.filtered(torch, constants, windows.transpose(0, 1), by, waiting)
+        return audio, (items, waiting)
