@@ -3,6 +3,7 @@
 import numpy as np
 
 QUIET = 1e-3  # of the mean energy: frames below do not count as any quieter
+LEAST = 2 / 3  # of the mean number of codebooks; a frame that has any has that many, since uneven frames sound worse
 
 
 def depths(errors: np.ndarray, mean: float) -> np.ndarray:
@@ -17,8 +18,9 @@ def depths(errors: np.ndarray, mean: float) -> np.ndarray:
         mean: over the frames; met as nearly as frames allow.
     """
     energy = errors[:, :1]
-    weighted = errors / np.sqrt(energy + np.float32(QUIET) * energy.mean(0, keepdims=True) + np.float32(1e-12))
     number = np.arange(errors.shape[1], dtype=np.float32)
+    errors = np.where((number > 0) & (number < round(LEAST * mean)), energy, errors)
+    weighted = errors / np.sqrt(energy + np.float32(QUIET) * energy.mean(0, keepdims=True) + np.float32(1e-12))
     apart = number - number[:, None]
     with np.errstate(divide="ignore", invalid="ignore"):
         slopes = (weighted[:, :, None] - weighted[:, None, :]) / apart  # [frames, from, to]

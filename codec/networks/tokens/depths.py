@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+LEAST = 2 / 3  # of the mean number of codebooks: a frame that has any has that many
 QUIET = 1e-3  # of the mean energy: a frame below that counts as no quieter
 
 
@@ -19,8 +20,10 @@ def depths(errors: Tensor, mean: Tensor) -> Tensor:
         mean: [batch], over the frames of an item; met as closely as whole frames allow.
     """
     energy = errors[..., :1]
-    weighted = errors / (energy + QUIET * energy.mean(1, keepdim=True) + 1e-12).sqrt()
     number = torch.arange(errors.shape[2], device=errors.device, dtype=errors.dtype)
+    least = (LEAST * mean.to(errors.dtype)).round()[:, None, None]
+    errors = torch.where((number > 0) & (number < least), energy, errors)
+    weighted = errors / (energy + QUIET * energy.mean(1, keepdim=True) + 1e-12).sqrt()
     apart = number - number[:, None]
     slopes = (weighted[..., :, None] - weighted[..., None, :]) / apart  # [..., from, to]
     slopes = slopes.masked_fill(apart <= 0, -torch.inf)

@@ -23,3 +23,11 @@ def test_the_mean_is_met_where_errors_allow_it():
     errors = np.tile(np.array([8.0, 4.0, 2.0, 1.0], np.float32), (10, 1)) * np.arange(1, 11, dtype=np.float32)[:, None]
     assert depths(errors, 1.5).mean() == 1.5
     assert depths(errors, 0.0).sum() == 0 and depths(errors, 3.0).min() == 3
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10_000), mean=st.floats(1, 12))
+def test_a_frame_with_any_codebook_has_two_thirds_of_the_mean(seed, mean):
+    errors = -np.sort(-np.random.default_rng(seed).exponential(1.0, (40, 13)).astype(np.float32), axis=1)
+    used = depths(errors, mean)
+    assert (used[used > 0] >= round(2 / 3 * mean)).all()
