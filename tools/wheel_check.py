@@ -40,7 +40,7 @@ def main() -> None:
         if size > MOST_MEGABYTES:
             sys.exit(f"error: the environment takes {size:.0f} MB, more than {MOST_MEGABYTES}")
         print(run(environment / "bin/python", "-c", PROGRAM, folder=work).strip())
-        for point in (["--snr", "20"], ["--tokens", "4"]):
+        for point in (["--snr", "20"], ["--tokens", "8"]):
             round_trip(environment / "bin/telucodec", work, point)
         print(f"{wheel.name}: {wheel.stat().st_size / 1e6:.1f} MB, {size:.0f} MB installed with what it needs")
 
