@@ -41,7 +41,7 @@ def seeds(telu: telucodec.Codec) -> list[bytes]:
 def damaged(random: np.random.Generator, data: bytes) -> bytes:
     """A few random changes; sometimes with the checksums made to fit."""
     header, start = container.read_header(data)
-    count = header.packets(240 if header.mode is container.Mode.WAVEFORM else 160)
+    count = header.packets(240 if header.mode is container.Mode.WAVEFORM else 320)
     parts = list(container.read_packets(data, start, count))
     head, fits = bytearray(data[:start]), random.random() < 0.5
     if fits:  # change what the checksums cover, then compute them anew
