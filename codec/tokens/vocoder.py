@@ -57,12 +57,13 @@ class VocoderDecoder:
     ):
         self._walk, self._codebooks, self._codes = walk, codebooks, codes
         self._mean, self._components = mean, components
+        self._absent = (silence() - mean) @ components.T
         self._synthesis = SpeechSynthesis(codes)
 
     def push(self, codes: np.ndarray) -> np.ndarray:
         """Codes [frames, N] to audio [frames * HOP], float32, a hop behind the frames."""
         sums, described = known(self._codebooks, codes), self._codes.described
-        sums[codes[:, 0] < 0, described:] = (silence() - self._mean) @ self._components.T
+        sums[codes[:, 0] < 0, described:] = self._absent
         (corrections,) = self._walk.push(sums)
         spectra = sums[:, described:] @ self._components + self._mean
         return self._synthesis.push(self._codes.own(codes.T), spectra, corrections)

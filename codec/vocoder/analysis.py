@@ -17,9 +17,7 @@ class Measured(NamedTuple):
     """What is measured in frames before their phases are coded."""
 
     pitch: np.ndarray  # [frames], int64, codes of `PitchCodes`
-    levels: (
-        np.ndarray
-    )  # [frames, FEATURES], float32, in nepers: in the middle of the window before, and of the last one
+    levels: np.ndarray  # [frames, FEATURES], float32, nepers: a STEP before the middle of the last window, and there
     harmonics: np.ndarray  # [frames, HARMONICS], from `phase.harmonics`
     track: Track
 

@@ -5,9 +5,7 @@ import numpy as np
 from telucodec.vocoder.phase import PhaseCodes
 from telucodec.vocoder.pitch import DESCRIPTION, PitchCodes
 
-PHASE_PLACE = (
-    4  # number of the phase codebook: with fewer codebooks than five, all bits but the pitch go to the spectrum
-)
+PHASE_PLACE = 4  # number of the phase codebook: with up to four codebooks, all bits but the pitch go to the spectrum
 
 
 class VocoderCodes:

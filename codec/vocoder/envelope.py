@@ -40,9 +40,8 @@ def envelope(segments: np.ndarray, frequency: np.ndarray) -> np.ndarray:
         frequency: [count], the pitch in Hz. Three of its periods are looked at, and the spectrum is averaged over harmonics, so
             that it shows none of them.
     """
-    pitches, which = np.unique(
-        frequency, return_inverse=True
-    )  # what depends on the pitch alone is computed once for each
+    # What depends on the pitch alone is computed once for each.
+    pitches, which = np.unique(frequency, return_inverse=True)
     window = _window(pitches[:, None])[which]
     seen = segments * window
     seen -= window * (seen.sum(1, keepdims=True) / window.sum(1, keepdims=True))  # no direct current

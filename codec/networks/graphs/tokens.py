@@ -87,7 +87,7 @@ def decoder_graph(codec: TokenCodec) -> bytes:
 
     Outputs of transform tokens: audio [batch, frames * hop], which lags the frames by one hop, so that the first hop of a
     recording lies before its start; next_overlap. Outputs of vocoder tokens: spectra [batch, frames, FEATURES] and corrections
-    [batch, frames, OUTPUTS], which `telucodec.vocoder.synthesis` turns into filters of the `excitation` of the codes. Both:
+    [batch, frames, OUTPUTS], which `telucodec.vocoder.filters` turns into filters of the `excitation` of the codes. Both:
     next_past_B for the next call.
     """
     graph, config = _TokenGraph(codec), codec.config
