@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import onnxruntime
@@ -20,6 +20,21 @@ from telucodec.graphs import session
 KINDS = "waveform", "tokens"
 FORMAT = 2  # of runtime.json
 WEIGHTS, GRAPHS, RUNTIME = "model.safetensors", "graphs", "runtime.json"
+
+
+class Model(Protocol):
+    """What the runtime needs of a model."""
+
+    @property
+    def shape(self) -> Mapping[str, Any]:
+        """Sample rate, hop and other values by name."""
+
+    @property
+    def weights(self) -> Mapping[str, np.ndarray]:
+        """Weights by name, in the types they are stored in."""
+
+    def session(self, graph: str, weights: Mapping[str, np.ndarray] | None = None) -> onnxruntime.InferenceSession:
+        """The graph of this name, with the model's weights, or others."""
 
 
 class ModelFolder:

@@ -1,17 +1,19 @@
 """The token codec in ONNX Runtime: frames that come one by one or all at once, with the same result."""
 
 import functools
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import onnxruntime
 
 from telucodec.mdct import mdct_basis
-from telucodec.models import ModelFolder
-from telucodec.tokens.entropy import TokenCoder
+from telucodec.models import Model
 from telucodec.tokens.vocoder import VocoderAnalysis, VocoderDecoder, known
 from telucodec.tokens.walk import Walk
 from telucodec.vocoder.codes import VocoderCodes
+
+if TYPE_CHECKING:
+    from telucodec.tokens.entropy import TokenCoder
 
 _Steps = list[onnxruntime.InferenceSession]
 
@@ -35,7 +37,7 @@ class Decoder(Protocol):
 class TokenEngine:
     """Encoder, decoder and prior of one model; each is set up when it is first needed."""
 
-    def __init__(self, model: ModelFolder):
+    def __init__(self, model: Model):
         shape = model.shape
         self.sample_rate: int = shape["sample_rate"]
         self.hop: int = shape["hop"]
@@ -46,8 +48,10 @@ class TokenEngine:
         self._search = functools.cache(self._make_search)
 
     @functools.cached_property
-    def coder(self) -> TokenCoder:
+    def coder(self) -> "TokenCoder":
         """Turns codes to bytes and back."""
+        from telucodec.tokens.entropy import TokenCoder  # tokens alone need no range coder
+
         return TokenCoder(self._model, self._codebooks)
 
     @functools.cached_property

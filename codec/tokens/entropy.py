@@ -10,7 +10,7 @@ import onnxruntime
 
 from telucodec.errors import DamagedPacketError
 from telucodec.exact import ACTIVATION_BITS, ACTIVATION_LIMIT
-from telucodec.models import ModelFolder
+from telucodec.models import Model
 
 PRECISION = 16  # the greatest frequencies lie between 2^16 and 2^17
 MANTISSA_BITS, EXPONENT_BIAS = 23, 127  # of float32
@@ -22,7 +22,7 @@ _CATEGORICAL = constriction.stream.model.Categorical(perfect=False)
 class TokenCoder:
     """Codes [num_codebooks, frames] to bytes and back; -1 stands where a frame uses fewer codebooks."""
 
-    def __init__(self, model: ModelFolder, codebooks: np.ndarray):
+    def __init__(self, model: Model, codebooks: np.ndarray):
         """`codebooks` are those of the model [num_codebooks, codebook_size, latent_dim], float32."""
         self._model, self._count = model, len(codebooks)
         powers = [math.ldexp(1.0, int(exponent) + ACTIVATION_BITS) for exponent in model.weights["prior.exponents"]]
