@@ -11,7 +11,7 @@ def session(graph: bytes, weights: Mapping[str, np.ndarray], threads: int = 1) -
 
     Args:
         graph: a serialised ONNX model; its external initializers are the `weights` by name.
-        weights: arrays of the types and shapes that the graph declares; others may be among them.
+        weights: arrays of the names, types and shapes that the graph declares, and no others.
         threads: processor threads of one operator.
     """
     options = onnxruntime.SessionOptions()

@@ -1,6 +1,7 @@
 """Stage `export`: a model as the codec runs it, verified before it counts as done, with its card.
 
-`python -m pipeline.export tokens` or `... waveform`. Tokens get ONNX graphs for other programs too.
+`python -m pipeline.export tokens` or `... waveform`. Tokens get ONNX graphs for other programs too, and `... hf` makes of
+`export/tokens` a folder for the transformers library.
 """
 
 import shutil
@@ -16,11 +17,12 @@ from pipeline.common import files, stage
 from pipeline.common.sections import Params
 from pipeline.common.shards import Shards
 from pipeline.common.stage import StageError
-from pipeline.results import model_card
+from pipeline.results import hub_card, model_card
 from telucodec.codec import Codec
 from telucodec.graphs import session
 from telucodec.networks.exact import EXACT_LIMIT, exact_layers
 from telucodec.networks.graphs.tokens import decoder_graph, encoder_graph
+from telucodec.networks.hub import folder as hub_folder
 from telucodec.networks.reference import TorchEngine
 from telucodec.networks.runtime import complete
 from telucodec.networks.tokens.model import TokenCodec
@@ -36,14 +38,19 @@ VERIFIED_STEP = 400
 
 
 def main(params: Params, model: str) -> None:
-    source, target = files.MODELS / model, files.EXPORT / model
+    target = files.EXPORT / model
     speech = _speech(Shards(files.SHARDS / "test"), VERIFIED_SECONDS * params.preprocess.sample_rate)
     with files.whole_folder(target) as folder:
-        for name in ("model.safetensors", "config.json"):
-            shutil.copy2(source / name, folder / name)
-        complete(folder, model)
-        verified = (export_tokens if model == "tokens" else verify_waveform)(folder, speech)
-        files.write_text(folder / "README.md", model_card.render(params, model))
+        if model == "hf":
+            verified = export_hub(files.EXPORT / "tokens", folder, speech)
+            card = hub_card.render(params)
+        else:
+            for name in ("model.safetensors", "config.json"):
+                shutil.copy2(files.MODELS / model / name, folder / name)
+            complete(folder, model)
+            verified = (export_tokens if model == "tokens" else verify_waveform)(folder, speech)
+            card = model_card.render(params, model)
+        files.write_text(folder / "README.md", card)
     sizes = {
         f"{path.name}_megabytes": path.stat().st_size / 1e6
         for path in sorted(target.iterdir())
@@ -130,6 +137,30 @@ def _differing(codes: np.ndarray, expected: np.ndarray, name: str, other: str) -
             f"{name} gives other codes than {other} in {differing:.2%} of {codes.shape[1]} frames; export/ is not written"
         )
     return differing
+
+
+def export_hub(tokens: Path, folder: Path, speech: np.ndarray) -> dict[str, float]:
+    """Write what transformers loads into a folder, from that of exported tokens, and compare both on speech [samples].
+
+    Raises:
+        StageError: the codes differ, or a sample by more than TOLERANCE.
+    """
+    from telucodec.networks.hub.modeling_telucodec import TeluCodecModel  # transformers takes seconds to import
+
+    hub_folder.write(tokens, folder)
+    model = TeluCodecModel.from_pretrained(folder, local_files_only=True)
+    codec = Codec({"tokens": tokens})
+    expected = codec.tokenize(speech)
+    with torch.no_grad():
+        output = model(torch.from_numpy(speech)[None])
+    if not np.array_equal(output.audio_codes[0].numpy(), expected):
+        raise StageError("the transformers model gives other codes than the codec; export/ is not written")
+    difference = float(np.abs(output.audio_values[0, 0].numpy() - codec.detokenize(expected, len(speech))).max())
+    if difference > TOLERANCE:
+        raise StageError(
+            f"the transformers model differs from the codec by {difference:.2e}, more than {TOLERANCE}; export/ is not written"
+        )
+    return {"verified_frames": expected.shape[1], "largest_difference": difference}
 
 
 def verify_waveform(folder: Path, speech: np.ndarray) -> dict[str, float]:

@@ -93,23 +93,8 @@ responsible for the licence of the recordings in `{root}` and the consent of the
 
 def render(params: Params, model: str) -> str:
     """The card of a model, `tokens` or `waveform`, as Markdown."""
-    discovered, split = _metrics("discover"), _metrics("preprocess")
-    trained, evaluated = _metrics(f"{model}/train"), _metrics(f"{model}/evaluate")
-    shared: dict[str, Any] = {
-        "rate": params.preprocess.sample_rate,
-        "parameters": trained["parameters"] / 1e6,
-        "data": _data(params, discovered["data"], split),
-        "clips": evaluated["clips"],
-        "tested": f"`{params.evaluate.root}`" if params.evaluate.root else "speakers held out from training",
-        "table": tables.evaluated(evaluated),
-        "epochs": trained["epochs"],
-        "root": params.data.root,
-    }
-    begun = "principal components and k-means alone"
-    if "start_from" in trained:
-        origin = f"`{params.loop(model).start_from}` (model {trained['start_from']})"
-        shared["data"] += f" Training started from {origin}, which had been trained on other speech."
-        begun = origin
+    trained, shared = metrics(f"{model}/train"), facts(params, model)
+    begun = _origin(params, model) or "principal components and k-means alone"
     if model == "waveform":
         ends = {
             name: ", ".join(
@@ -137,6 +122,30 @@ def render(params: Params, model: str) -> str:
     )
 
 
+def facts(params: Params, model: str) -> dict[str, Any]:
+    """What all cards say about data, training and results, by the names in their templates."""
+    trained, evaluated, origin = metrics(f"{model}/train"), metrics(f"{model}/evaluate"), _origin(params, model)
+    data = _data(params, metrics("discover")["data"], metrics("preprocess"))
+    if origin:
+        data += f" Training started from {origin}, which had been trained on other speech."
+    return {
+        "rate": params.preprocess.sample_rate,
+        "parameters": trained["parameters"] / 1e6,
+        "data": data,
+        "clips": evaluated["clips"],
+        "tested": f"`{params.evaluate.root}`" if params.evaluate.root else "speakers held out from training",
+        "table": tables.evaluated(evaluated),
+        "epochs": trained["epochs"],
+        "root": params.data.root,
+    }
+
+
+def _origin(params: Params, model: str) -> str | None:
+    """The weights that training started from."""
+    trained = metrics(f"{model}/train")
+    return f"`{params.loop(model).start_from}` (model {trained['start_from']})" if "start_from" in trained else None
+
+
 def _data(params: Params, discovered: dict[str, Any], split: dict[str, Any]) -> str:
     source = "the built-in synthetic Telugu speech (espeak-ng)" if params.data.is_built_in else f"`{params.data.root}`"
     return (
@@ -146,5 +155,6 @@ def _data(params: Params, discovered: dict[str, Any], split: dict[str, Any]) -> 
     )
 
 
-def _metrics(name: str) -> dict[str, Any]:
+def metrics(name: str) -> dict[str, Any]:
+    """The content of a file in metrics/."""
     return json.loads((files.METRICS / f"{name}.json").read_text(encoding="utf-8"))

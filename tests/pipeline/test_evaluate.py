@@ -11,13 +11,16 @@ import onnxruntime
 import pytest
 import soundfile
 import torch
+from huggingface_hub import ModelCard
+from safetensors.numpy import load_file, save_file
 
 from pipeline import discover, evaluate, export, judges, preprocess, train
 from pipeline.common import files, params
 from pipeline.common.shards import Shards
 from pipeline.common.stage import StageError
-from pipeline.results import summary
+from pipeline.results import hub_card, summary
 from telucodec import OperatingPoint, load
+from telucodec.codec import SHIPPED
 from telucodec.errors import OutOfReachWarning
 from telucodec.networks.runtime import complete
 from telucodec.networks.tokens.model import TokenCodec
@@ -46,6 +49,7 @@ def trained(tmp_path_factory, spoken):
         for model in ("tokens", "waveform"):
             for stage in (train, evaluate, export):
                 stage.main(settings, model)
+        export.main(settings, "hf")
     return folder
 
 
@@ -271,6 +275,43 @@ def test_an_export_that_differs_is_refused_and_nothing_is_written(here, monkeypa
     assert sorted(path.name for path in (files.EXPORT / "tokens").iterdir()) == before
     assert (files.EXPORT / "tokens" / "encoder.onnx").stat().st_mtime_ns == stamp
     assert not [path for path in files.EXPORT.iterdir() if path.name.startswith(".tokens")]
+
+
+def test_the_folder_for_transformers_codes_as_the_codec_does(here):
+    verified = json.loads((files.METRICS / "hf" / "export.json").read_text())
+    assert verified["verified_frames"] > 100 and verified["largest_difference"] < 1e-4
+    card = ModelCard.load(files.EXPORT / "hf" / "README.md")
+    metrics = json.loads((files.METRICS / "tokens" / "evaluate.json").read_text())["tokens_4"]
+    assert (card.data.library_name, card.data.pipeline_tag, card.data.language) == (
+        "transformers",
+        "audio-to-audio",
+        ["te"],
+    )
+    # The test's own recordings have no licence that anybody knows.
+    assert card.data.license == "other" and "`recordings`" in card.text and card.data.datasets is None
+    [snr] = [each for each in card.data.eval_results if each.metric_name.startswith("SNR dB, tokens_4,")]
+    assert snr.metric_value == metrics["snr"] and f"{metrics['kbps']:.2f} kbit/s" in snr.metric_name
+
+
+def test_the_card_for_the_hub_passes_the_licence_of_the_shipped_weights_on():
+    evaluated = json.loads((ROOT / "metrics" / "tokens" / "evaluate.json").read_text())
+    own, shipped = hub_card.metadata(evaluated, True), ModelCard.load(SHIPPED / "tokens" / "README.md").data
+    assert (own["license"], own["datasets"]) == (shipped.license, shipped.datasets)
+    assert own["license"] in hub_card.LICENCES[True].lower().replace(" ", "-")
+
+
+def test_an_export_for_transformers_with_other_codes_is_refused(here, tmp_path, spoken, monkeypatch):
+    write = export.hub_folder.write
+
+    def written(source, target):
+        write(source, target)
+        weights = load_file(target / "model.safetensors")
+        weights["quantizer.codebooks"] = weights["quantizer.codebooks"][:, ::-1].copy()
+        save_file(weights, target / "model.safetensors", {"format": "pt"})
+
+    monkeypatch.setattr(export.hub_folder, "write", written)
+    with pytest.raises(StageError, match="other codes than the codec"):
+        export.export_hub(files.EXPORT / "tokens", tmp_path, spoken(1, 1))
 
 
 def test_the_waveform_codec_meets_the_snr_it_is_asked_for_and_its_rate_is_the_files(here):

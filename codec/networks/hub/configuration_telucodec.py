@@ -15,7 +15,7 @@ class TeluCodecConfig(PretrainedConfig):
         codebook_size: the number of codes in each.
         latent_dim, coding, channels, encoder_layers, decoder_layers, kernel, compand, init, output_activation: as in
             `telucodec.networks.tokens.model.TokenConfig`.
-        graphs: bytes of each ONNX graph of the encoder, by name.
+        graphs: of each ONNX graph of the encoder, by name, its number of `bytes` and the names of its `weights`.
     """
 
     model_type = "telucodec"
@@ -35,7 +35,7 @@ class TeluCodecConfig(PretrainedConfig):
         compand: float = 1.0,
         init: str = "pca",
         output_activation: str = "none",
-        graphs: dict[str, int] | None = None,
+        graphs: dict[str, dict[str, Any]] | None = None,
         **kwargs: Any,
     ):
         self.sampling_rate, self.hop_length = sampling_rate, hop_length

@@ -1,7 +1,8 @@
 """A folder from which `AutoModel.from_pretrained` of the transformers library loads a token codec, without this package.
 
-The folder holds copies of this package's own modules. transformers loads only modules that lie beside each other and that
-their text imports as `from .name import`, so modules are renamed and their imports rewritten.
+The folder holds copies of this package's own modules. transformers loads only modules that lie side by side, and finds them by
+`from .name import` in their text; some of its versions look no further than the first one. So modules are renamed, their
+imports are rewritten, and the first one names all others.
 """
 
 import ast
@@ -11,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 PACKAGE = "telucodec"
 ROOT = Path(__file__).parents[2]
 HERE = f"{PACKAGE}.networks.hub."
 MODEL = f"{HERE}modeling_telucodec"
 WEIGHTS = r"(coding|decoder)\..*|quantizer\.codebooks"  # the prior serves files alone
-GRAPHS = ("search_first", "search", "encoder")
+GRAPHS = "search_first", "search", "encoder"
 
 
 def write(source: Path, target: Path) -> None:
@@ -29,12 +30,16 @@ def write(source: Path, target: Path) -> None:
     """
     for name, text in sources().items():
         (target / f"{name}.py").write_text(text, encoding="utf-8")
-    weights = {name: value for name, value in load_file(source / "model.safetensors").items() if re.fullmatch(WEIGHTS, name)}
-    graphs = {name: source / "graphs" / f"{name}.onnx" for name in GRAPHS}
-    stored = {name: np.frombuffer(path.read_bytes(), np.uint8) for name, path in graphs.items() if path.exists()}
-    tensors = weights | {f"graphs.{name}": value for name, value in stored.items()}
-    save_file(tensors, target / "model.safetensors", metadata={"format": "pt"})
-    _write_json(target / "config.json", _configuration(source) | {"graphs": {name: len(v) for name, v in stored.items()}})
+    weights = load_file(source / "model.safetensors")
+    tensors = {name: value for name, value in weights.items() if re.fullmatch(WEIGHTS, name)}
+    graphs: dict[str, Any] = {}
+    for name, needed in json.loads((source / "runtime.json").read_text(encoding="utf-8"))["graphs"].items():
+        if name in GRAPHS:
+            data = (source / "graphs" / f"{name}.onnx").read_bytes()
+            tensors[f"graphs.{name}"] = np.frombuffer(data, np.uint8)
+            graphs[name] = {"bytes": len(data), "weights": needed}
+    (target / "model.safetensors").write_bytes(save(tensors, {"format": "pt"}))
+    _write_json(target / "config.json", _configuration(source) | {"graphs": graphs})
     extractor = {
         "feature_extractor_type": "EncodecFeatureExtractor",  # Mimi has the same one
         "feature_size": 1,
@@ -78,6 +83,8 @@ def sources() -> dict[str, str]:
         if _flat(module) not in found:
             found[_flat(module)], others = _flattened(_file(module).read_text(encoding="utf-8"))
             waiting += others
+    named = "".join(f"    from .{name} import __name__ as _\n" for name in sorted(found) if name != _flat(MODEL))
+    found[_flat(MODEL)] += f"\n\nif False:  # transformers copies the modules that are named in this text\n{named}"
     return found
 
 
@@ -98,9 +105,7 @@ def _flattened(text: str) -> tuple[str, list[str]]:
         for alias in node.names:
             if alias not in names:
                 others.append(f"{node.module}.{alias.name}")
-                flat = _flat(others[-1])
-                # transformers does not see the first of these, and would leave the module behind.
-                written += [f"from . import {flat} as {alias.asname or alias.name}", f"from .{flat} import __name__ as _"]
+                written.append(f"from . import {_flat(others[-1])} as {alias.asname or alias.name}")
         lines[node.lineno - 1 : node.end_lineno] = [f"{' ' * node.col_offset}{line}\n" for line in written]
     return "".join(lines), others
 

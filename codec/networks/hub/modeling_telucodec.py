@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedModel
-from transformers.utils import ModelOutput, can_return_tuple
+from transformers.utils.generic import ModelOutput, can_return_tuple
+from transformers.utils.versions import require_version
 
 from telucodec.audio.samples import checked
 from telucodec.graphs import session
@@ -28,27 +29,31 @@ from telucodec.networks.tokens.vocoder import Vocoder
 from telucodec.tokens.engine import TokenEngine
 from telucodec.tokens.packets import TokenPackets
 
+require_version(
+    "transformers>=5", "pip install --upgrade transformers"
+)  # earlier ones load buffers in the model's type
+
 
 @dataclass
 class TeluCodecEncoderOutput(ModelOutput):
     """The output of `encode`."""
 
-    audio_codes: torch.LongTensor | None = None  # [batch, codebooks, frames]; -1 after the end of an item
+    audio_codes: Tensor | None = None  # [batch, codebooks, frames], int64; -1 after the end of an item
 
 
 @dataclass
 class TeluCodecDecoderOutput(ModelOutput):
     """The output of `decode`."""
 
-    audio_values: torch.FloatTensor | None = None  # [batch, 1, samples]
+    audio_values: Tensor | None = None  # [batch, 1, samples], float32
 
 
 @dataclass
 class TeluCodecOutput(ModelOutput):
     """The output of `forward`."""
 
-    audio_codes: torch.LongTensor | None = None
-    audio_values: torch.FloatTensor | None = None
+    audio_codes: Tensor | None = None
+    audio_values: Tensor | None = None
 
 
 class TeluCodecModel(PreTrainedModel):
@@ -58,8 +63,8 @@ class TeluCodecModel(PreTrainedModel):
     config_class = TeluCodecConfig
     base_model_prefix = "telucodec"
     main_input_name = "input_values"
-    input_modalities = ("audio",)
-    _keep_in_fp32_modules_strict = ("coding", "quantizer")
+    input_modalities = "audio"
+    _keep_in_fp32_modules_strict = ["coding", "quantizer"]  # noqa: RUF012 (transformers types it so)
 
     def __init__(self, config: TeluCodecConfig):
         super().__init__(config)
@@ -70,10 +75,10 @@ class TeluCodecModel(PreTrainedModel):
         )
         self.coding = coding
         self.quantizer, self.graphs = nn.Module(), nn.Module()
-        learned = config.num_quantizers - len(coding.places)
-        self.quantizer.register_buffer("codebooks", torch.zeros(learned, config.codebook_size, config.latent_dim))
-        for name, size in config.graphs.items():
-            self.graphs.register_buffer(name, torch.zeros(size, dtype=torch.uint8))
+        shape = config.num_quantizers - len(coding.places), config.codebook_size, config.latent_dim
+        self.quantizer.register_buffer("codebooks", torch.zeros(shape, dtype=torch.float32))
+        for name, graph in config.graphs.items():
+            self.graphs.register_buffer(name, torch.zeros(graph["bytes"], dtype=torch.uint8))
         self.register_load_state_dict_post_hook(_forget_engine)
         self.post_init()
 
@@ -226,8 +231,9 @@ class _Stored:
             "coding": config.coding,
         }
         state = {name: value.detach().cpu() for name, value in model.state_dict().items()}
-        graphs = {name.removeprefix("graphs."): value for name, value in state.items() if name.startswith("graphs.")}
-        self._graphs = {name: value.numpy().tobytes() for name, value in graphs.items()}
+        self._graphs = {
+            name: (state[f"graphs.{name}"].numpy().tobytes(), graph["weights"]) for name, graph in config.graphs.items()
+        }
         # Graphs declare float16, the type in which weights are stored.
         self.weights: Mapping[str, np.ndarray] = {
             name: value.half().numpy() for name, value in state.items() if value.is_floating_point()
@@ -235,7 +241,9 @@ class _Stored:
 
     def session(self, graph: str, weights: Mapping[str, np.ndarray] | None = None) -> onnxruntime.InferenceSession:
         """The graph of this name, with these weights, or others."""
-        return session(self._graphs[graph], self.weights if weights is None else weights)
+        data, names = self._graphs[graph]
+        given = self.weights if weights is None else weights
+        return session(data, {name: given[name] for name in names})
 
 
 def _forget_engine(model: TeluCodecModel, _: Any) -> None:
