@@ -1,10 +1,9 @@
-"""Folders for transformers, loaded without a network and without touching the cache of the user."""
+"""Folders for transformers, loaded without a network."""
 
 import os
-import tempfile
 from typing import NamedTuple
 
-os.environ |= {"HF_HUB_OFFLINE": "1", "HF_MODULES_CACHE": tempfile.mkdtemp(prefix="telucodec-hf-modules-")}
+os.environ["HF_HUB_OFFLINE"] = "1"
 
 import pytest
 import torch
