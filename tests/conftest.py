@@ -5,13 +5,14 @@ import tempfile
 
 # Tests run side by side: more threads than processors make each of them many times slower. Before PyTorch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-# transformers puts copies of a model's code into the home folder, unless it is told otherwise before its import.
-_modules = tempfile.TemporaryDirectory(prefix="telucodec-modules-")
-os.environ["HF_MODULES_CACHE"] = _modules.name
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
+
+# transformers puts copies of a model's code into the home folder, unless it is told otherwise before its import.
+_modules = tempfile.TemporaryDirectory(prefix="telucodec-modules-")
+os.environ["HF_MODULES_CACHE"] = _modules.name
 
 # A busy machine is no failure, nor is one that stands still while an example is drawn.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
