@@ -26,7 +26,17 @@ SUBSTITUTION = re.compile(r"\$\(([^()]*)\)")
 ASSIGNMENT = re.compile(r"^[A-Z_]+=")
 PLACEHOLDER = re.compile(r"^[A-Z]+(\.\.\.)?$")  # DIR, NAME...
 KEYS = set(params.keys())
-ELSEWHERE = {"cat", "cd", "export", "git", "pre-commit", "sbatch", "wandb"}  # programs without names of this repository
+ELSEWHERE = {
+    "cat",
+    "cd",
+    "cp",
+    "export",
+    "git",
+    "pre-commit",
+    "sbatch",
+    "versa-score",
+    "wandb",
+}  # programs without names of this repository
 
 
 def check(command: str) -> None:

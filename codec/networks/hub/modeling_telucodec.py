@@ -192,6 +192,20 @@ class TeluCodecModel(PreTrainedModel):
             audio = audio[:, : mask.shape[1]] * mask[:, : audio.shape[1]].to(audio)
         return TeluCodecDecoderOutput(audio_values=audio[:, None])
 
+    @property
+    def codebooks(self) -> Tensor:
+        """All codewords [codebooks, codebook_size, described + latent_dim], with pitch and phase as descriptions.
+
+        An embedding for models of codes can start from them.
+        """
+        places, described = list(self.coding.places), self.coding.described
+        learned = self.quantizer.get_buffer("codebooks")
+        shape = self.config.num_quantizers, self.config.codebook_size, described + self.config.latent_dim
+        codewords = learned.new_zeros(shape)
+        codewords[places, :, :described] = self.coding.descriptions
+        codewords[[number for number in range(len(codewords)) if number not in places], :, described:] = learned
+        return codewords
+
     def latents(self, audio_codes: Tensor) -> Tensor:
         """The sums [batch, latent_dim, frames] of the codewords of codes [batch, codebooks, frames], float32."""
         places = self.coding.places
