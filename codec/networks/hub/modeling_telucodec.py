@@ -6,12 +6,12 @@ the same to the bit. Decoding runs in PyTorch on any device, and gradients pass 
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import onnxruntime
+import onnxruntime  # noqa: F401 (from the imports of this file transformers tells what has to be installed)
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -20,8 +20,8 @@ from transformers.utils.generic import ModelOutput, can_return_tuple
 from transformers.utils.versions import require_version
 
 from telucodec.audio.samples import checked
-from telucodec.graphs import session
 from telucodec.networks.hub.configuration_telucodec import TeluCodecConfig
+from telucodec.networks.hub.stored_model import StoredModel
 from telucodec.networks.tokens.blocks import CausalStack
 from telucodec.networks.tokens.coding import Coding
 from telucodec.networks.tokens.transform import Transform
@@ -105,7 +105,7 @@ class TeluCodecModel(PreTrainedModel):
 
     @functools.cached_property
     def _engine(self) -> TokenEngine:
-        return TokenEngine(_Stored(self))
+        return TokenEngine(StoredModel(self.config, self.state_dict()))
 
     @can_return_tuple
     def forward(
@@ -177,6 +177,9 @@ class TeluCodecModel(PreTrainedModel):
             ValueError: another shape, or codes that are none.
         """
         self._check(audio_codes)
+        wanted = len(audio_codes), self.config.latent_dim, audio_codes.shape[2]
+        if latents is not None and latents.shape != wanted:
+            raise ValueError(f"latents must be {list(wanted)} for these codes, got {list(latents.shape)}")
         own = audio_codes[:, [place for place in self.coding.places if place < audio_codes.shape[1]]]
         known = (self.latents(audio_codes) if latents is None else latents).transpose(1, 2).float()
         if self.coding.places:
@@ -230,34 +233,6 @@ class TeluCodecModel(PreTrainedModel):
             )
         if codes.is_floating_point() or codes.min() < -1 or codes.max() >= size:
             raise ValueError(f"audio_codes must be integers from 0 to {size - 1}, or -1 where there is none")
-
-
-class _Stored:
-    """The weights in a model, as the runtime takes them from a folder (`telucodec.models.Model`)."""
-
-    def __init__(self, model: TeluCodecModel):
-        config = model.config
-        self.shape: Mapping[str, Any] = {
-            "sample_rate": config.sampling_rate,
-            "hop": config.hop_length,
-            "num_codebooks": config.num_quantizers,
-            "codebook_size": config.codebook_size,
-            "coding": config.coding,
-        }
-        state = {name: value.detach().cpu() for name, value in model.state_dict().items()}
-        self._graphs = {
-            name: (state[f"graphs.{name}"].numpy().tobytes(), graph["weights"]) for name, graph in config.graphs.items()
-        }
-        # Graphs declare float16, the type in which weights are stored.
-        self.weights: Mapping[str, np.ndarray] = {
-            name: value.half().numpy() for name, value in state.items() if value.is_floating_point()
-        }
-
-    def session(self, graph: str, weights: Mapping[str, np.ndarray] | None = None) -> onnxruntime.InferenceSession:
-        """The graph of this name, with these weights, or others."""
-        data, names = self._graphs[graph]
-        given = self.weights if weights is None else weights
-        return session(data, {name: given[name] for name in names})
 
 
 def _forget_engine(model: TeluCodecModel, _: Any) -> None:

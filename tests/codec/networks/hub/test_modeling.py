@@ -193,3 +193,8 @@ def test_bad_audio_is_refused(model, changes, message):
 def test_bad_codes_are_refused(model, codes, message):
     with pytest.raises(ValueError, match=message):
         model.decode(codes)
+
+
+def test_latents_of_another_shape_are_refused(model):
+    with pytest.raises(ValueError, match=r"latents must be \[1, 64, 10\]"):
+        model.decode(torch.zeros(1, 4, 10, dtype=torch.int64), latents=torch.zeros(1, 10, 64))
