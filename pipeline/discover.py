@@ -1,39 +1,39 @@
 """Stage `discover`: list every recording below data.root and evaluate.root, and accept or reject it.
 
-A bad file is rejected with a reason; only too many of them stop the run. Measurements are cached until a file's size, time
-or inode changes, so that a second run is quick.
+A bad file is rejected with a reason; only too many of them stop the run. The manifest says what a recording is (`container`), how
+long its header promises it to be (`promised`), and which channel is taken where the mean would lose the speech (`channel`).
 """
 
-import contextlib
-import hashlib
 import json
 import math
 import os
 import re
-import sys
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import soundfile
-from tqdm import tqdm
-
 from pipeline.common import files, stage
-from pipeline.common.processes import workers
 from pipeline.common.sections import Data, Params
 from pipeline.common.stage import StageError
-from telucodec.audio import reading
-from telucodec.audio.reading import SUFFIXES
-from telucodec.errors import AudioError
+from pipeline.corpus.measuring import measure
+from telucodec.audio import folders
+from telucodec.audio.folders import SUFFIXES
 
-FULL_SCALE = 0.99  # a higher peak may be clipped; 8-bit audio ends at 127/128
-CLIPPED = 0.9999  # of the peak: samples from here on count as clipped
 LISTED = 20  # rejected files that an error message names
-PARALLEL = 64  # files from which worker processes pay off
-MEASURED = ("sha256", "seconds", "rate", "channels", "frames", "peak", "rms", "clipped")
+MEASURED = [
+    "sha256",
+    "container",
+    "seconds",
+    "promised",
+    "rate",
+    "channels",
+    "channel",
+    "frames",
+    "peak",
+    "rms",
+    "clipped",
+]
 
 
 @dataclass
@@ -69,11 +69,11 @@ def find(name: str, root: str) -> Corpus:
     if not os.path.isdir(folder):
         raise StageError(f"{key} is {root!r}, but there is no folder {folder}; set it with -S {key}=DIR")
     try:
-        entries = list(_walk(folder))
+        entries = list(folders.walk(folder))
     except OSError as error:
         remedy = f"make it readable or move it out of {key}"
         raise StageError(f"cannot list {error.filename}: {error.strerror}; {remedy}") from None
-    paths = [path for path in entries if path.suffix.lower() in SUFFIXES]
+    paths = [path for path in entries if folders.is_recording(path)]
     ignored = len(entries) - len(paths)
     if not paths:
         suffixes = " ".join(sorted(SUFFIXES))
@@ -81,26 +81,6 @@ def find(name: str, root: str) -> Corpus:
             f"{key} is {root!r}: no recording in {folder} ({ignored} other files). Searched for {suffixes}"
         )
     return Corpus(name, folder, sorted(paths), ignored)
-
-
-def _walk(folder: Path) -> Iterator[Path]:
-    """Files below a folder. No folder is entered twice, not even through links, so there are no loops or duplicates."""
-    pending, entered = [folder], set()
-    linked: list[Path] = []
-    while pending or linked:
-        place = pending.pop() if pending else linked.pop(0)
-        real = os.path.realpath(place)
-        if real in entered:
-            continue
-        entered.add(real)
-        for entry in sorted(os.scandir(place), key=lambda entry: entry.name):
-            if entry.name.startswith("."):
-                continue
-            path, group = Path(entry.path), linked if entry.is_symlink() else pending
-            if os.path.isdir(path) if group is linked else entry.is_dir():  # isdir copes with a link to itself
-                group.append(path)
-            else:
-                yield path
 
 
 def judge(corpora: list[Corpus], data: Data) -> list[dict[str, Any]]:
@@ -157,90 +137,6 @@ def _reject_duplicates(rows: list[dict[str, Any]]) -> None:
         if kept is not row:
             where = "the evaluation set's " if kept["set"] != row["set"] else ""
             row.update(status="rejected", reason="duplicate", detail=f"the same audio as {where}{kept['path']}")
-
-
-def measure(paths: list[Path]) -> dict[Path, dict[str, Any]]:
-    """Facts about every file, from the cache if the file has not changed.
-
-    Faults are not cached: a missing ffmpeg or a lost network drive is not a property of the file.
-    """
-    cache = files.work_folder("discover") / "measured.json"
-    code = b"".join(path.read_bytes() for path in [Path(__file__), *sorted(Path(reading.__file__).parent.glob("*.py"))])
-    version = hashlib.sha256(code + soundfile.__libsndfile_version__.encode()).hexdigest()
-    known = _cached(cache, version)
-    stamps = {path: _stamp(path) for path in paths}
-    facts, fresh = {}, []
-    for path in paths:
-        entry = known.get(str(path.absolute()))
-        if entry and entry["stamp"] == stamps[path]:
-            facts[path] = entry["facts"]
-        else:
-            fresh.append(path)
-    try:
-        for path, measured in zip(fresh, _measure_all(fresh), strict=True):
-            facts[path] = measured
-    finally:  # an interrupted run keeps what it has measured
-        if fresh:
-            known = {path: entry for path, entry in known.items() if os.path.exists(path)}
-            for path in fresh:
-                if "reason" not in facts.get(path, {"reason": "not reached"}):
-                    known[str(path.absolute())] = {"stamp": stamps[path], "facts": facts[path]}
-            files.write_text(cache, json.dumps({"version": version, "files": known}))
-    return facts
-
-
-def _cached(cache: Path, version: str) -> dict[str, dict[str, Any]]:
-    """The entries of the cache; none if it is missing, damaged or of other code."""
-    try:
-        stored = json.loads(cache.read_text(encoding="utf-8"))
-        return stored["files"] if stored["version"] == version else {}
-    except (OSError, ValueError, LookupError, TypeError):
-        return {}
-
-
-def _stamp(path: Path) -> list[int]:
-    try:
-        status = path.stat()
-    except OSError:  # such as a broken link; reading it will give the reason
-        return []
-    return [status.st_size, status.st_mtime_ns, status.st_ino]
-
-
-def _measure_all(paths: list[Path]) -> Iterator[dict[str, Any]]:
-    with contextlib.ExitStack() as stack:
-        results: Iterator[dict[str, Any]] = map(measure_file, paths)
-        if len(paths) >= PARALLEL:
-            results = stack.enter_context(workers()).map(measure_file, paths, chunksize=8)
-        yield from tqdm(results, total=len(paths), desc="discover", unit="file", file=sys.stderr, disable=None)
-
-
-def measure_file(path: Path) -> dict[str, Any]:
-    """The figures of a manifest row, or `reason` and `detail` if there is no audio to measure."""
-    try:
-        str(path).encode()
-    except UnicodeEncodeError:
-        return {"reason": "name_not_utf8", "detail": "its name is not UTF-8, which the manifest needs; rename it"}
-    try:
-        samples, rate = reading.read_channels(path)
-    except AudioError as error:
-        return {"reason": error.reason, "detail": str(error).removeprefix(f"{path}: ")}
-    if not len(samples):
-        return {"reason": "empty", "detail": "a header without samples"}
-    if not np.isfinite(samples).all():
-        return {"reason": "not_finite", "detail": "holds NaN or infinite samples"}
-    peak = float(np.abs(samples).max())
-    digest = hashlib.sha256(f"{rate} {samples.shape[1]} ".encode() + samples.tobytes())
-    return {
-        "sha256": digest.hexdigest(),
-        "seconds": len(samples) / rate,
-        "rate": rate,
-        "channels": samples.shape[1],
-        "frames": len(samples),
-        "peak": peak,
-        "rms": float(np.sqrt(np.mean(np.square(samples, dtype=np.float64)))),
-        "mono_rms": float(samples.mean(axis=1).std(dtype=np.float64)),  # of what training would get, without DC offset
-        "clipped": float((np.abs(samples) >= CLIPPED * peak).mean()) if peak >= FULL_SCALE else 0.0,
-    }
 
 
 def report(corpora: list[Corpus], rows: list[dict[str, Any]]) -> str:

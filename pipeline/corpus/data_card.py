@@ -1,6 +1,5 @@
 """The data card: figures about the recordings of a run, from the manifest and the splits."""
 
-import json
 import math
 import statistics
 from collections import Counter
@@ -48,7 +47,7 @@ def render(params: Params, splits: dict[str, dict[str, float]]) -> str:
     Args:
         splits: contents of metrics/preprocess.json.
     """
-    rows = [json.loads(line) for line in files.MANIFEST.read_text(encoding="utf-8").splitlines()]
+    rows = list(files.read_lines(files.MANIFEST))
     roots = {"data": params.data.root, "evaluation": params.evaluate.root}
     sets = [_set(name, root, [row for row in rows if row["set"] == name]) for name, root in roots.items() if root]
     return TEMPLATE.format(

@@ -19,6 +19,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import Crashed
 
 from pipeline.common import files
+from telucodec.audio.folders import walk
 
 IfBusy = Literal["wait", "refuse"]
 MARK = "TELUCODEC_FLOW_IN"  # in the environment of every stage that a flow starts
@@ -114,11 +115,11 @@ def _locked(file: IO[str]) -> bool:
 
 
 def listing(folder: Path) -> dict[str, list[int]]:
-    """Size and modification time of every file below a folder, by its path."""
+    """Size and modification time of every file below a folder, by its path. Hidden files do not count."""
     entries = {}
-    for path in sorted(folder.rglob("*")):
-        with contextlib.suppress(FileNotFoundError):
-            if path.is_file():
-                status = path.stat()
-                entries[str(path.relative_to(folder))] = [status.st_size, status.st_mtime_ns]
+    for path in sorted(walk(folder)):
+        with contextlib.suppress(OSError):  # of a file that has gone meanwhile, or a link to nowhere
+            status = path.stat()
+            name = os.fsencode(path.relative_to(folder)).decode("utf-8", "backslashreplace")
+            entries[name] = [status.st_size, status.st_mtime_ns]
     return entries

@@ -194,7 +194,7 @@ def codebooks() -> list[dict[str, float]]:
 def rejected() -> list[tuple[str, list[str]]]:
     """The headings of data/rejected.md with the lines below each."""
     sections: list[tuple[str, list[str]]] = []
-    for line in files.REJECTED.read_text(encoding="utf-8").splitlines() if files.REJECTED.exists() else ():
+    for line in files.REJECTED.read_text(encoding="utf-8").split("\n") if files.REJECTED.exists() else ():
         if line.startswith("##"):
             sections.append((line.lstrip("# "), []))
         elif line and sections:
