@@ -36,12 +36,13 @@ INTEGER_SCALES = {"u8": 1 << 7, "s16": 1 << 15, "s32": 1 << 31, "s64": 1 << 63}
 
 @dataclass
 class Recording:
-    """An open recording. `blocks` can be read once; `frames` and `fault` are known after that.
+    """An open recording. `blocks` can be read once; `frames`, `peak` and `fault` are known after that.
 
     Attributes:
         container: what it is, such as `wav` or `matroska`.
         promised: seconds that its header promises; None if it promises none.
         frames: counted while they are read.
+        peak: largest magnitude of a sample so far.
         fault: a short name and a sentence if the recording is incomplete or partly damaged.
     """
 
@@ -51,6 +52,7 @@ class Recording:
     promised: float | None
     blocks: Iterator[np.ndarray] = field(repr=False)
     frames: int = 0
+    peak: float = 0.0
     fault: tuple[str, str] | None = None
 
 

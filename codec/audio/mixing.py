@@ -16,10 +16,13 @@ class Levels:
 
     def add(self, block: np.ndarray) -> None:
         """Count float32 samples [frames, channels]."""
-        every = np.column_stack([block, block.mean(axis=1)]).astype(np.float64)
+        rows = np.ascontiguousarray(
+            block.T, np.float64
+        )  # rows of samples are several times faster to add up than columns
+        mean = rows.mean(axis=0) if len(rows) > 1 else rows[0]
         self._count += len(block)
-        self._sums += every.sum(axis=0)
-        self._squares += np.square(every).sum(axis=0)
+        self._sums += [row.sum() for row in (*rows, mean)]
+        self._squares += [np.square(row).sum() for row in (*rows, mean)]
 
     def channel(self) -> int | None:
         """The channel to take, counted from 0: the strongest if channels cancel or one is dead; None: the mean of all."""
@@ -32,6 +35,10 @@ class Levels:
         return strongest if cancels or weakest < DEAD * loudest else None
 
     def rms(self) -> float:
+        """Of all channels."""
+        return float(np.sqrt(self._squares[:-1].mean() / max(self._count, 1)))
+
+    def mono_rms(self) -> float:
         """Of what `mono` gives, without its DC offset."""
         channel = self.channel()
         return float(np.sqrt(self._variances()[-1 if channel is None else channel]))

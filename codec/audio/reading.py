@@ -171,7 +171,8 @@ def _decoded(recording: Recording, blocks: Iterator[np.ndarray], file: BinaryIO)
     except Undecodable as error:
         rest = by_ffmpeg(file)
         for block in rest.blocks:
-            yield block[frames:]
+            if len(block) > frames:
+                yield block[frames:]
             frames = max(0, frames - len(block))
         recording.fault = "damaged", f"damaged ({error})"
 
@@ -182,7 +183,7 @@ def _checked(recording: Recording, blocks: Iterator[np.ndarray]) -> Iterator[np.
         raise AudioError(f"a sample rate of {recording.rate} Hz; is its header damaged?")
     for block in blocks:
         recording.frames += len(block)
-        peak = np.abs(block).max(initial=0)
+        peak = max(float(block.max()), -float(block.min()))
         if not np.isfinite(peak):
             raise AudioError("holds values that are not finite", "not_finite")
         if peak > WRONG_SCALE:
@@ -190,6 +191,7 @@ def _checked(recording: Recording, blocks: Iterator[np.ndarray]) -> Iterator[np.
                 f"samples reach {peak:.6g}, but full scale of floating-point samples is 1; divide them by {FULL_SCALE}"
             )
             raise AudioError(message, "wrong_scale")
+        recording.peak = max(recording.peak, peak)
         yield block
     seconds = recording.frames / recording.rate
     if recording.promised is not None and seconds < PROMISED_SHARE * recording.promised - PROMISED_SECONDS:

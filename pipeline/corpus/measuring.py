@@ -94,16 +94,13 @@ def measure_file(path: Path) -> dict[str, Any]:
 def _figures(path: Path) -> dict[str, Any]:
     with reading.opened(path) as recording:
         levels, digest = Levels(recording.channels), hashlib.sha256(f"{recording.rate} {recording.channels} ".encode())
-        peak, squares, clipped = 0.0, 0.0, 0
+        clipped = 0
         for block in recording.blocks:
-            magnitudes = np.abs(block)
-            peak = max(peak, float(magnitudes.max()))
-            squares += float(np.square(block, dtype=np.float64).sum())
-            clipped += int((magnitudes >= NEAR_FULL_SCALE).sum())
-            digest.update(block.tobytes())
+            if recording.peak >= NEAR_FULL_SCALE:
+                clipped += int((np.abs(block) >= NEAR_FULL_SCALE).sum())
+            digest.update(np.ascontiguousarray(block))
             levels.add(block)
-    samples = recording.frames * recording.channels
-    if not samples:
+    if not recording.frames:
         return {"reason": "empty", "detail": "a header without samples"}
     if recording.fault:
         return dict(zip(("reason", "detail"), recording.fault, strict=True))
@@ -116,8 +113,8 @@ def _figures(path: Path) -> dict[str, Any]:
         "channels": recording.channels,
         "channel": levels.channel(),
         "frames": recording.frames,
-        "peak": peak,
-        "rms": (squares / samples) ** 0.5,
-        "mono_rms": levels.rms(),
-        "clipped": clipped / samples,
+        "peak": recording.peak,
+        "rms": levels.rms(),
+        "mono_rms": levels.mono_rms(),
+        "clipped": clipped / (recording.frames * recording.channels),
     }
