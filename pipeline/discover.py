@@ -7,18 +7,15 @@ long its header promises it to be (`promised`), and which channel is taken where
 import json
 import math
 import os
-import re
 from collections import Counter
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from pipeline.common import files, stage
 from pipeline.common.sections import Data, Params
 from pipeline.common.stage import StageError
+from pipeline.corpus.finding import Corpus, Item, find
+from pipeline.corpus.layouts import doubt, note
 from pipeline.corpus.measuring import measure
-from telucodec.audio import folders
-from telucodec.audio.folders import SUFFIXES
 
 LISTED = 20  # rejected files that an error message names
 MEASURED = [
@@ -36,72 +33,41 @@ MEASURED = [
 ]
 
 
-@dataclass
-class Corpus:
-    """The recordings below one root."""
-
-    name: str  # "data" or "evaluation"
-    root: Path
-    paths: list[Path]
-    ignored: int  # number of files with other suffixes
-
-
 def main(params: Params) -> None:
-    corpora = [find("data", params.data.root)]
+    corpora = [find("data", params.data.root, params.data)]
     if params.evaluate.root is not None:
-        corpora.append(find("evaluation", params.evaluate.root))
+        corpora.append(find("evaluation", params.evaluate.root, params.data))
     rows = judge(corpora, params.data)
     files.write_text(files.MANIFEST, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
     files.write_text(files.REJECTED, report(corpora, rows))
     files.write_json(files.METRICS / "discover.json", {corpus.name: _counts(corpus, rows) for corpus in corpora})
     for corpus in corpora:
         refuse_too_many(corpus, rows, params.data.max_rejected_fraction)
-
-
-def find(name: str, root: str) -> Corpus:
-    """All files below a folder with the suffix of an audio file, except hidden ones.
-
-    Raises:
-        StageError: the folder does not exist, cannot be listed, or holds no recording.
-    """
-    key = "data.root" if name == "data" else "evaluate.root"
-    folder = files.resolve_root(root)
-    if not os.path.isdir(folder):
-        raise StageError(f"{key} is {root!r}, but there is no folder {folder}; set it with -S {key}=DIR")
-    try:
-        entries = list(folders.walk(folder))
-    except OSError as error:
-        remedy = f"make it readable or move it out of {key}"
-        raise StageError(f"cannot list {error.filename}: {error.strerror}; {remedy}") from None
-    paths = [path for path in entries if folders.is_recording(path)]
-    ignored = len(entries) - len(paths)
-    if not paths:
-        suffixes = " ".join(sorted(SUFFIXES))
-        raise StageError(
-            f"{key} is {root!r}: no recording in {folder} ({ignored} other files). Searched for {suffixes}"
-        )
-    return Corpus(name, folder, sorted(paths), ignored)
+    counts = _counts(corpora[0], rows)
+    for warning in filter(None, [doubt(counts["clips"], counts["speakers"]), note(params.data.corpus)]):
+        print(f"warning: {warning}")
 
 
 def judge(corpora: list[Corpus], data: Data) -> list[dict[str, Any]]:
     """One manifest row per file, sorted by corpus and path."""
-    measured = measure([path for corpus in corpora for path in corpus.paths])
-    rows = [_row(corpus, path, measured[path], data) for corpus in corpora for path in corpus.paths]
+    items = [(corpus, item) for corpus in corpora for item in corpus.items]
+    measured = measure([item for _, item in items])
+    rows = [_row(corpus, item, facts, data) for (corpus, item), facts in zip(items, measured, strict=True)]
     rows.sort(key=lambda row: (row["set"], row["path"]))
     _reject_duplicates(rows)
     return rows
 
 
-def _row(corpus: Corpus, path: Path, facts: dict[str, Any], data: Data) -> dict[str, Any]:
-    relative = os.fsencode(path.relative_to(corpus.root).as_posix()).decode("utf-8", "backslashreplace")
+def _row(corpus: Corpus, item: Item, facts: dict[str, Any], data: Data) -> dict[str, Any]:
     reason, detail = facts.get("reason"), facts.get("detail")
     if reason is None:
         reason, detail = _fault(facts, data) or (None, None)
     return {
         "set": corpus.name,
-        "path": relative,
+        "path": os.fsencode(item.path).decode("utf-8", "backslashreplace"),
+        "key": item.key,
         **{name: facts.get(name) for name in MEASURED},
-        "speaker": speaker(relative, data.speaker_pattern),
+        "speaker": item.speaker,
         "status": "ok" if reason is None else "rejected",
         "reason": reason,
         "detail": detail,
@@ -118,13 +84,6 @@ def _fault(facts: dict[str, Any], data: Data) -> tuple[str, str] | None:
         limit = f"data.max_clipped_fraction is {data.max_clipped_fraction:g}"
         return "clipped", f"{facts['clipped']:.1%} at full scale, {limit}"
     return None
-
-
-def speaker(path: str, pattern: str) -> str:
-    """The first group of `pattern` that matches in a relative path; the path itself if the pattern does not match."""
-    match = re.search(pattern, path)
-    groups = [group for group in match.groups() if group] if match else []
-    return groups[0] if groups else path
 
 
 def _reject_duplicates(rows: list[dict[str, Any]]) -> None:
@@ -146,7 +105,7 @@ def report(corpora: list[Corpus], rows: list[dict[str, Any]]) -> str:
         mine = [row for row in rows if row["set"] == corpus.name]
         rejected = [row for row in mine if row["status"] == "rejected"]
         lines += [f"## {corpus.name}: {len(rejected)} of {len(mine)} files", ""]
-        lines += [f"{corpus.ignored} files with other suffixes were ignored.", ""] if corpus.ignored else []
+        lines += [f"{corpus.ignored} other files were ignored.", ""] if corpus.ignored else []
         for reason, count in sorted(Counter(row["reason"] for row in rejected).items()):
             lines += [f"### {reason} ({count})", ""]
             lines += [f"- `{row['path']}`: {row['detail']}" for row in rejected if row["reason"] == reason] + [""]

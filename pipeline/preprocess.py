@@ -24,7 +24,7 @@ from pipeline.common.cluster import executor
 from pipeline.common.sections import Cluster, Params, Preprocess
 from pipeline.common.shards import FULL_SCALE, INDEX
 from pipeline.common.stage import StageError
-from pipeline.corpus import data_card
+from pipeline.corpus import data_card, packs
 from telucodec.audio import reading
 from telucodec.errors import AudioError
 
@@ -38,7 +38,7 @@ class Source:
     """A recording and its clips."""
 
     row: dict[str, Any]  # of the manifest
-    path: Path
+    path: Path  # of the file that it lies in
     length: int  # samples after resampling
     starts: tuple[int, ...]  # first sample of each clip
 
@@ -128,7 +128,9 @@ def _source(row: dict[str, Any], root: Path, split: str, settings: Preprocess) -
     longest = round(settings.clip_seconds * settings.sample_rate)
     pieces = 1 if split == "test" else -(-length // longest)
     starts = tuple(piece * length // pieces for piece in range(pieces))
-    return Source(row, root.absolute() / row["path"], length, starts)
+    key = row.get("key")
+    path = row["path"] if key is None else row["path"].removesuffix(f"#{key}")
+    return Source(row, root.absolute() / path, length, starts)
 
 
 def _refuse_empty(members: dict[str, list[Source]], settings: Preprocess) -> None:
@@ -243,7 +245,7 @@ def pieces(source: Source, rate: int) -> Iterator[tuple[int, np.ndarray]]:
     remedy = "it has changed since discover read it; run `dvc repro` again"
     number = place = 0
     try:
-        with reading.opened(source.path) as recording:
+        with reading.opened(packs.source(source.path, source.row.get("key")), source.row["path"]) as recording:
             if recording.rate != source.row["rate"] or recording.channels != source.row["channels"]:
                 raise StageError(f"{source.path}: {recording.channels} channels at {recording.rate} Hz; {remedy}")
             for block in reading.resampled(recording, rate, source.row["channel"]):
@@ -254,7 +256,7 @@ def pieces(source: Source, rate: int) -> Iterator[tuple[int, np.ndarray]]:
                     place, block = place + len(part), block[len(part) :]
                     number += place == source.ends[number]
     except AudioError as error:
-        cause = str(error).removeprefix(f"{source.path}: ")
+        cause = str(error).removeprefix(f"{source.row['path']}: ")
         raise StageError(f"{source.path}: {cause}; {remedy}") from None
     if recording.frames != source.row["frames"]:
         raise StageError(f"{source.path}: {recording.frames} frames at {recording.rate} Hz; {remedy}")

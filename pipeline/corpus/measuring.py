@@ -20,6 +20,8 @@ from tqdm import tqdm
 
 from pipeline.common import files
 from pipeline.common.processes import workers
+from pipeline.corpus import packs
+from pipeline.corpus.finding import Item
 from telucodec.audio import folders, reading
 from telucodec.audio.mixing import Levels
 from telucodec.errors import AudioError
@@ -28,32 +30,35 @@ NEAR_FULL_SCALE = 0.99  # samples from here on count as clipped; 8-bit audio end
 PARALLEL = 64  # files from which worker processes pay off
 
 
-def measure(paths: list[Path]) -> dict[Path, dict[str, Any]]:
-    """What `measure_file` says of every file."""
+def measure(items: list[Item]) -> list[dict[str, Any]]:
+    """What `measure_item` says of every item."""
     cache = files.work_folder("discover") / "measured.json"
     code = b"".join(path.read_bytes() for path in [Path(__file__), *sorted(Path(reading.__file__).parent.glob("*.py"))])
     versions = f"{soundfile.__libsndfile_version__} {av.__version__}"
     version = hashlib.sha256(code + versions.encode()).hexdigest()
     known = _cached(cache, version)
-    stamps = {path: _stamp(path) for path in paths}
-    facts, fresh = {}, []
-    for path in paths:
-        entry = known.get(str(path.absolute()))
-        if entry and entry["stamp"] == stamps[path]:
-            facts[path] = entry["facts"]
+    stamps = {file: _stamp(file) for file in {item.file for item in items}}
+    names = [f"{item.file.absolute()}#{item.key}" if item.key else str(item.file.absolute()) for item in items]
+    facts: dict[str, dict[str, Any]] = {}
+    fresh = []
+    for name, item in zip(names, items, strict=True):
+        entry = known.get(name)
+        if entry and entry["stamp"] == stamps[item.file]:
+            facts[name] = entry["facts"]
         else:
-            fresh.append(path)
+            fresh.append((name, item))
     try:
-        for path, measured in zip(fresh, _measure_all(fresh), strict=True):
-            facts[path] = measured
+        for (name, _), measured in zip(fresh, _measure_all([item for _, item in fresh]), strict=True):
+            facts[name] = measured
     finally:  # an interrupted run keeps what it has measured
         if fresh:
-            known = {path: entry for path, entry in known.items() if os.path.exists(path)}
-            for path in fresh:
-                if "reason" not in facts.get(path, {"reason": "not reached"}):
-                    known[str(path.absolute())] = {"stamp": stamps[path], "facts": facts[path]}
+            known = {name: entry for name, entry in known.items() if os.path.exists(entry["file"])}
+            for name, item in fresh:
+                if "reason" not in facts.get(name, {"reason": "not reached"}):
+                    file = str(item.file.absolute())
+                    known[name] = {"file": file, "stamp": stamps[item.file], "facts": facts[name]}
             files.write_text(cache, json.dumps({"version": version, "files": known}))
-    return facts
+    return [facts[name] for name in names]
 
 
 def _cached(cache: Path, version: str) -> dict[str, dict[str, Any]]:
@@ -73,32 +78,32 @@ def _stamp(path: Path) -> list[int]:
     return [status.st_size, status.st_mtime_ns, status.st_ino]
 
 
-def _measure_all(paths: list[Path]) -> Iterator[dict[str, Any]]:
+def _measure_all(items: list[Item]) -> Iterator[dict[str, Any]]:
     with contextlib.ExitStack() as stack:
-        results: Iterator[dict[str, Any]] = map(measure_file, paths)
-        if len(paths) >= PARALLEL:
-            results = stack.enter_context(workers()).map(measure_file, paths, chunksize=8)
-        yield from tqdm(results, total=len(paths), desc="discover", unit="file", file=sys.stderr, disable=None)
+        results: Iterator[dict[str, Any]] = map(measure_item, items)
+        if len(items) >= PARALLEL:
+            results = stack.enter_context(workers()).map(measure_item, items, chunksize=8)
+        yield from tqdm(results, total=len(items), desc="discover", unit="file", file=sys.stderr, disable=None)
 
 
-def measure_file(path: Path) -> dict[str, Any]:
-    """The figures of a manifest row, or `reason` and `detail` if the file is not a whole recording."""
-    if not folders.has_utf8_name(path):
+def measure_item(item: Item) -> dict[str, Any]:
+    """The figures of a manifest row, or `reason` and `detail` if it is not a whole recording."""
+    if not folders.has_utf8_name(item.file):
         return {"reason": "name_not_utf8", "detail": "its name is not UTF-8, which the manifest needs; rename it"}
     try:
-        return _figures(path)
+        return _figures(item)
     except AudioError as error:
-        return {"reason": error.reason, "detail": str(error).removeprefix(f"{path}: ")}
+        return {"reason": error.reason, "detail": str(error).removeprefix(f"{item.path}: ")}
 
 
-def _figures(path: Path) -> dict[str, Any]:
-    with reading.opened(path) as recording:
+def _figures(item: Item) -> dict[str, Any]:
+    with reading.opened(packs.source(item.file, item.key), item.path) as recording:
         levels, digest = Levels(recording.channels), hashlib.sha256(f"{recording.rate} {recording.channels} ".encode())
         clipped = 0
         for block in recording.blocks:
             if recording.peak >= NEAR_FULL_SCALE:
                 clipped += int((np.abs(block) >= NEAR_FULL_SCALE).sum())
-            digest.update(np.ascontiguousarray(block))
+            digest.update(np.ascontiguousarray(block).data)
             levels.add(block)
     if not recording.frames:
         return {"reason": "empty", "detail": "a header without samples"}

@@ -10,8 +10,10 @@ from typing import Any, NamedTuple
 from markupsafe import Markup
 
 from pipeline.common import files, tables
+from pipeline.common.sections import CorpusName
 from pipeline.common.stage import StageError
 from pipeline.common.yaml12 import parse
+from pipeline.corpus.layouts import doubt, note
 from pipeline.report.charts import Series, chart
 from telucodec.operating_point import OperatingPoint
 
@@ -189,6 +191,12 @@ def codebooks() -> list[dict[str, float]]:
         {"number": int(number), "perplexity": last[f"perplexity_{number}"], "dead": last[f"dead_{number}"]}
         for number in numbers
     ]
+
+
+def doubts(corpus: CorpusName | None) -> list[str]:
+    """Sentences on whether the splits hold different speakers."""
+    counts = metrics("discover").get("data")
+    return list(filter(None, [counts and doubt(counts["clips"], counts["speakers"]), note(corpus)]))
 
 
 def rejected() -> list[tuple[str, list[str]]]:

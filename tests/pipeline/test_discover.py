@@ -9,7 +9,7 @@ from pipeline import discover
 from pipeline.common import files
 from pipeline.common.stage import StageError
 from pipeline.corpus import measuring
-from pipeline.discover import speaker
+from pipeline.corpus.layouts import speaker
 from telucodec.audio import reading
 from telucodec.errors import AudioError
 
@@ -78,7 +78,7 @@ def test_every_kind_of_file_is_judged_and_none_stops_the_run(workspace, change, 
     assert found["float.wav"]["peak"] == pytest.approx(0.45, abs=0.01)
     report = files.REJECTED.read_text(encoding="utf-8")
     assert all(path in report for path, row in found.items() if row["status"] == "rejected")
-    assert "1 files with other suffixes" in report
+    assert "1 other files were ignored" in report
     metrics = json.loads((files.METRICS / "discover.json").read_text())["data"]
     assert metrics["clips"] == 5 and metrics["rejected"]["total"] == 10 and metrics["rejected"]["silent"] == 1
     assert metrics["hours"] * 3600 == pytest.approx(sum(found[path]["seconds"] for path in accepted), rel=1e-4)
@@ -172,8 +172,8 @@ def test_too_many_rejected_stop_the_run_with_the_list(workspace, change, odditie
 def test_a_second_look_opens_only_what_changed(workspace, change, corpus, monkeypatch):
     first = run(workspace, change, data__root=str(corpus))
     opened = []
-    measure_file = measuring.measure_file
-    monkeypatch.setattr(measuring, "measure_file", lambda path: opened.append(path.name) or measure_file(path))
+    measure_item = measuring.measure_item
+    monkeypatch.setattr(measuring, "measure_item", lambda item: opened.append(item.file.name) or measure_item(item))
     assert run(workspace, change) == first
     assert opened == []
     changed = corpus / "speaker3" / "1.wav"
@@ -184,10 +184,10 @@ def test_a_second_look_opens_only_what_changed(workspace, change, corpus, monkey
 
 
 def test_a_fault_is_looked_at_again(workspace, change, corpus, monkeypatch):
-    def lost_drive(path):
+    def lost_drive(path, name):
         if path.name == "0.wav":
             raise AudioError("Stale file handle")
-        return opened_recording(path)
+        return opened_recording(path, name)
 
     with monkeypatch.context() as patched:
         patched.setattr(reading, "opened", lost_drive)
@@ -199,16 +199,16 @@ def test_a_fault_is_looked_at_again(workspace, change, corpus, monkeypatch):
 def test_an_interrupted_look_goes_on_where_it_was(workspace, change, corpus, monkeypatch):
     opened = []
 
-    def read(path):
+    def read(path, name):
         if len(opened) == 12:
             raise KeyboardInterrupt
         opened.append(path)
-        return opened_recording(path)
+        return opened_recording(path, name)
 
     monkeypatch.setattr(reading, "opened", read)
     with pytest.raises(KeyboardInterrupt):
         run(workspace, change, data__root=str(corpus))
-    monkeypatch.setattr(reading, "opened", lambda path: opened.append(path) or opened_recording(path))
+    monkeypatch.setattr(reading, "opened", lambda path, name: opened.append(path) or opened_recording(path, name))
     run(workspace, change)
     assert len(opened) == len(set(opened)) == 30
 
