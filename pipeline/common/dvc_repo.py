@@ -74,6 +74,16 @@ def _kept_lock() -> Path:
     return files.work_folder("flows.lock") / "dvc.lock"
 
 
+def refuse_shallow() -> None:
+    """Check that DVC can keep experiments that run in a folder of their own, with --temp or --queue.
+
+    Raises:
+        DvcError: git has only the last commits. DVC then ends with 0 and keeps nothing.
+    """
+    if _git("rev-parse", "--is-shallow-repository").strip() == "true":
+        raise DvcError("this is a shallow clone, in which DVC loses experiments; first run `git fetch --unshallow`")
+
+
 def experiment(name: str) -> str | None:
     """The git reference of a finished experiment on the current commit, or None."""
     head = _git("rev-parse", "HEAD").strip()

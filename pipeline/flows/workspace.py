@@ -15,6 +15,14 @@ from uuid import UUID
 
 import psutil
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+    WorkPoolFilter,
+    WorkPoolFilterName,
+)
+from prefect.client.schemas.objects import StateType
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Crashed
 
@@ -84,6 +92,21 @@ def sweep() -> list[str]:
                     swept += _mark_crashed(UUID(path.name))
                     path.unlink()
     return swept
+
+
+def crash_pending(pool: str) -> list[str]:
+    """Mark the runs that a dead worker had taken but not begun, which frees their slots; returns their names.
+
+    Nothing records such a run as alive, so only whoever is about to start the one worker of the pool may call it.
+    """
+    pending = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.PENDING])))
+    with get_client(sync_client=True) as client:
+        runs = client.read_flow_runs(
+            flow_run_filter=pending, work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[pool]))
+        )
+        for run in runs:
+            client.set_flow_run_state(run.id, Crashed(message="Its worker died before it began."), force=True)
+    return [run.name for run in runs]
 
 
 def end_orphans() -> None:
