@@ -4,6 +4,7 @@ libsndfile believes headers: of an MP3 file without a Xing header it returns too
 first, and it cannot read FLAC of unknown length. It checks the checksums of FLAC, which ffmpeg does not.
 """
 
+import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -56,6 +57,17 @@ class Recording:
     fault: tuple[str, str] | None = None
 
 
+class Clamped:
+    """A file for libsndfile, which follows damaged headers to places before the beginning."""
+
+    def __init__(self, file: BinaryIO):
+        self.read, self.readinto, self.tell, self._file = file.read, file.readinto, file.tell, file  # type: ignore[attr-defined]
+
+    def seek(self, place: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self.tell(), io.SEEK_END: self._file.seek(0, io.SEEK_END)}[whence]
+        return self._file.seek(max(0, base + place))
+
+
 class Undecodable(Exception):
     """A decoder does not know the format, or finds it damaged; the message has the decoder's words."""
 
@@ -67,7 +79,7 @@ def by_libsndfile(file: BinaryIO) -> Recording:
         Undecodable: libsndfile cannot read it, or not reliably.
     """
     try:
-        sound = soundfile.SoundFile(file)
+        sound = soundfile.SoundFile(Clamped(file))
     except (soundfile.LibsndfileError, RuntimeError, OSError, ValueError) as error:
         raise Undecodable(_words(error)) from None
     is_flac = sound.format == "FLAC"
@@ -124,6 +136,8 @@ def by_ffmpeg(file: BinaryIO, ignore_length: bool = False) -> Recording:
     stream = container.streams.audio[0]
     if stream.codec_context is None:
         raise Undecodable("compressed in a way that ffmpeg does not know")
+    if not (stream.rate and stream.channels):
+        raise Undecodable("its header has no sample rate or no channels")
     kind = container.format.name.split(",")[0]
     recording = Recording(kind, stream.rate, stream.channels, _promised(container, stream, kind, stated), iter(()))
     recording.blocks = _ffmpeg_blocks(container, stream, recording)

@@ -110,6 +110,8 @@ def opened(source: Source, name: str = "") -> Iterator[Recording]:
             file = stack.enter_context(_open(source)) if isinstance(source, Path) else source
             size, head = file.seek(0, io.SEEK_END), _head(file)
             recording = _recording(file, size, head)
+            if not LOWEST_RATE <= recording.rate <= HIGHEST_RATE:
+                raise AudioError(f"a sample rate of {recording.rate} Hz; is its header damaged?")
             recording.blocks = _checked(recording, _decoded(recording, recording.blocks, file))
             yield recording
     except Undecodable as error:
@@ -179,8 +181,6 @@ def _decoded(recording: Recording, blocks: Iterator[np.ndarray], file: BinaryIO)
 
 def _checked(recording: Recording, blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
     """The blocks, if their values can be audio; sets the fault if there are fewer than promised."""
-    if not LOWEST_RATE <= recording.rate <= HIGHEST_RATE:
-        raise AudioError(f"a sample rate of {recording.rate} Hz; is its header damaged?")
     for block in blocks:
         recording.frames += len(block)
         peak = max(float(block.max()), -float(block.min()))
