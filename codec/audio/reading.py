@@ -156,6 +156,9 @@ def _recording(file: BinaryIO, size: int, head: bytes) -> Recording:
         recording = by_ffmpeg(file, ignore_length=True)
         recording.promised = None
         return recording
+    if riff is None and head.startswith((b"RIFF", b"RIFX")) and head[8:12] == b"WAVE":
+        file.seek(0)
+        return by_libsndfile(file)  # ffmpeg takes any length of a chunk before the samples for memory to allocate
     if not headers.is_for_ffmpeg(head):
         with contextlib.suppress(Undecodable):
             file.seek(0)

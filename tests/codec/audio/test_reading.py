@@ -1,4 +1,8 @@
+import io
 import os
+import struct
+import subprocess
+import sys
 import tempfile
 import tracemalloc
 from pathlib import Path
@@ -14,6 +18,7 @@ from telucodec.audio import decoders
 from telucodec.audio.reading import opened, read
 from telucodec.errors import AudioError, AudioWarning
 from tests.codec.audio import recordings
+from tools import fuzz_audio
 
 
 def read_channels(path):
@@ -222,3 +227,32 @@ def test_blocks_of_a_long_recording_need_little_memory(tmp_path):
         assert sum(map(len, recording.blocks)) == 16000 * 3600
     assert tracemalloc.get_traced_memory()[1] < 50e6  # the hour takes 461 MB
     tracemalloc.stop()
+
+
+def test_a_chunk_of_a_senseless_size_costs_no_memory(tmp_path):
+    head = b"RIFF\x00\x10\x00\x00WAVEfmt \x14\x00\x00\x00" + struct.pack("<HHIIHHHH", 49, 1, 8000, 1625, 65, 0, 2, 320)
+    (tmp_path / "x.wav").write_bytes(head + b"LIST" + struct.pack("<I", 0xFF00001A) + b"INFO" + bytes(3000))
+    code = """
+import sys
+from pathlib import Path
+from telucodec.audio.reading import read
+from telucodec.errors import AudioError
+try:
+    read(Path(sys.argv[1]), 16000)
+except AudioError as error:
+    print(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
+"""
+    command = [sys.executable, "-c", code, str(tmp_path / "x.wav")]
+    assert int(subprocess.run(command, capture_output=True, text=True, check=True).stdout) < 300_000  # kB
+
+
+def test_damaged_recordings_are_read_or_refused():
+    """A short run of tools/fuzz_audio.py."""
+    random, originals = np.random.default_rng(1), fuzz_audio.seeds()
+    for number in range(1200):
+        label = list(originals)[number % len(originals)]
+        data = fuzz_audio.damaged(random, originals[label])
+        try:
+            read(io.BytesIO(data), 16000, "fuzzed")
+        except AudioError as error:
+            assert str(error).startswith("fuzzed: ")
