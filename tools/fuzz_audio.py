@@ -1,7 +1,7 @@
 """Fuzzing of the reader of recordings: `python -m tools.fuzz_audio --count 100000`.
 
-Damages recordings of twelve formats at random, mostly in their headers, and reads them. A finding is an exception of another kind
-than `AudioError`, an input that takes long, or one that needs much memory. Findings are written to `--folder`, and the exit code is 1.
+Damages recordings of twelve formats at random, mostly in their headers, and reads them. A finding is another exception than
+`AudioError`, an input that takes long, or one that needs much memory. It is written to `--folder`, and the exit code is 1.
 """
 
 import argparse

@@ -175,6 +175,8 @@ def _decoded(recording: Recording, blocks: Iterator[np.ndarray], file: BinaryIO)
             frames += len(block)
     except Undecodable as error:
         rest = by_ffmpeg(file)
+        if (rest.rate, rest.channels) != (recording.rate, recording.channels):  # so the header is damaged
+            raise
         for block in rest.blocks:
             if len(block) > frames:
                 yield block[frames:]

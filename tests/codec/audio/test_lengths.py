@@ -90,6 +90,16 @@ def test_damage_in_flac_is_noticed(tmp_path, spoken):
     assert sound.fault == "damaged" and len(sound.samples) > 29 * RATE
 
 
+def test_flac_with_a_wrong_number_of_channels_is_refused(tmp_path, spoken):
+    path = tmp_path / "x.flac"
+    soundfile.write(path, spoken(1.5), RATE)
+    content = bytearray(path.read_bytes())
+    content[20] |= 3 << 1
+    path.write_bytes(content)
+    with pytest.raises(AudioError, match=r"x\.flac: "):
+        seconds(path)
+
+
 @pytest.mark.parametrize("form", ["VORBIS", "OPUS"])
 def test_joined_ogg_files_are_read_to_the_end(tmp_path, spoken, form):
     soundfile.write(tmp_path / "a.ogg", spoken(1.5), RATE, format="OGG", subtype=form)
