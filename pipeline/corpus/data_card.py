@@ -20,7 +20,8 @@ By {split_by}{evaluation}.
 {splits}
 
 ## Processing
-Channels averaged, resampled to {rate} Hz, levels as in `preprocess.normalize={normalize}`, cut into clips of at most {clip:g} s,
+Channels averaged, or the strongest where they cancel or one is dead; resampled to {rate} Hz; levels as in
+`preprocess.normalize={normalize}`; cut into clips of at most {clip:g} s;
 16 bits. No denoising, trimming or equalisation.
 
 ## Unknown
