@@ -10,6 +10,7 @@ After an interruption, the same call continues with the unfinished shard. Equal 
 import hashlib
 import io
 import json
+import os
 import sys
 import tarfile
 from collections.abc import Callable, Iterator
@@ -18,7 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from telucodec.audio.reading import SUFFIXES, read
+from telucodec.audio import folders
+from telucodec.audio.reading import read_with_notes
 from telucodec.codec import Codec
 from telucodec.errors import AudioError, DatasetError
 from telucodec.files.whole import whole_file
@@ -66,14 +68,16 @@ def find(folder: Path) -> list[str]:
     """Recordings below a folder, as sorted paths relative to it.
 
     Raises:
-        DatasetError: there are none.
+        DatasetError: there are none, or a folder cannot be listed.
     """
     if not folder.is_dir():
         raise DatasetError(f"{folder}: no such folder")
-    paths = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-    found = sorted(path.relative_to(folder).as_posix() for path in paths)
+    try:
+        found = [path.relative_to(folder).as_posix() for path in folders.recordings(folder)]
+    except OSError as error:
+        raise DatasetError(f"{error.filename}: cannot be listed ({error.strerror})") from None
     if not found:
-        raise DatasetError(f"{folder}: no recordings in it (looked for {', '.join(sorted(SUFFIXES))})")
+        raise DatasetError(f"{folder}: no recordings in it (looked for {', '.join(sorted(folders.SUFFIXES))})")
     return found
 
 
@@ -103,7 +107,7 @@ def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
 
 def _check_plan(out: Path, folder: Path, recordings: list[str], settings: dict) -> None:
     """Start a dataset, or check that it is the one that was started."""
-    sizes = ((name, (folder / name).stat().st_size) for name in recordings)
+    sizes = ((name, os.stat(folder / name).st_size if os.path.isfile(folder / name) else None) for name in recordings)
     plan = {**settings, "recordings": hashlib.sha256(json.dumps(list(sizes)).encode()).hexdigest()}
     path = out / PLAN
     if path.exists():
@@ -135,12 +139,13 @@ def _write_shard(
     with whole_file(path) as temporary, tarfile.open(temporary, "w") as tar:
         for index, name in recordings:
             try:
-                audio = read(folder / name, codec.sample_rate)
-                tokens = codec.tokenize(audio, num_codebooks)
+                audio = _read(folder / name, codec.sample_rate)
             except AudioError as error:
-                description["rejected"].append({"source": name, "reason": str(error)})
+                shown = os.fsencode(name).decode("utf-8", "backslashreplace")
+                description["rejected"].append({"source": shown, "reason": str(error)})
                 done()
                 continue
+            tokens = codec.tokenize(audio, num_codebooks)
             seconds = len(audio) / codec.sample_rate
             values = io.BytesIO()
             np.save(values, tokens.astype(np.uint16))
@@ -155,6 +160,17 @@ def _write_shard(
             description["bits"] += float(codec.token_bits(tokens).sum())
             done()
     _write_json(path.with_suffix(".json"), {**description, "counts": counts.tolist()})
+
+
+def _read(path: Path, rate: int) -> np.ndarray:
+    """A recording, if it is whole and lists can hold its name."""
+    if not folders.has_utf8_name(path):
+        shown = os.fsencode(path).decode("utf-8", "backslashreplace")
+        raise AudioError(f"{shown}: its name is not UTF-8, which lists of files are; rename it", "name_not_utf8")
+    sound = read_with_notes(path, rate)
+    if sound.fault:
+        raise AudioError(f"{path}: {sound.notes[-1]}", sound.fault)
+    return sound.samples
 
 
 def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""The errors of this package, `CodecError` and its children, and its warning."""
+"""The errors of this package, `CodecError` and its children, and its warnings."""
 
 import warnings
 
@@ -32,6 +32,10 @@ class ModelError(CodecError):
 
 class DatasetError(CodecError):
     """A dataset of tokens cannot be made or read."""
+
+
+class AudioWarning(UserWarning):
+    """A recording was read otherwise than it stands, such as only as far as it goes; the message says how."""
 
 
 class OutOfReachWarning(UserWarning):

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soxr
 from tqdm import tqdm
 
 from pipeline.common import files, stage
@@ -25,7 +24,7 @@ from pipeline.common.cluster import executor
 from pipeline.common.sections import Cluster, Params, Preprocess
 from pipeline.common.shards import FULL_SCALE, INDEX
 from pipeline.common.stage import StageError
-from pipeline.corpus import data_card
+from pipeline.corpus import data_card, packs
 from telucodec.audio import reading
 from telucodec.errors import AudioError
 
@@ -39,9 +38,13 @@ class Source:
     """A recording and its clips."""
 
     row: dict[str, Any]  # of the manifest
-    path: Path
+    path: Path  # of the file that it lies in
     length: int  # samples after resampling
     starts: tuple[int, ...]  # first sample of each clip
+
+    @property
+    def ends(self) -> tuple[int, ...]:
+        return *self.starts[1:], self.length
 
 
 @dataclass(frozen=True)
@@ -96,8 +99,7 @@ def make_plan(params: Params) -> list[Shard]:
     if params.evaluate.root is not None:
         roots["evaluation"] = files.resolve_root(params.evaluate.root)
     members: dict[str, list[Source]] = {split: [] for split in SPLITS}
-    for line in files.MANIFEST.read_text(encoding="utf-8").splitlines():
-        row = json.loads(line)
+    for row in files.read_lines(files.MANIFEST):
         if row["status"] != "ok":
             continue
         split = "test" if row["set"] == "evaluation" else split_of(_unit(row, settings), settings)
@@ -126,7 +128,9 @@ def _source(row: dict[str, Any], root: Path, split: str, settings: Preprocess) -
     longest = round(settings.clip_seconds * settings.sample_rate)
     pieces = 1 if split == "test" else -(-length // longest)
     starts = tuple(piece * length // pieces for piece in range(pieces))
-    return Source(row, root.absolute() / row["path"], length, starts)
+    key = row.get("key")
+    path = row["path"] if key is None else row["path"].removesuffix(f"#{key}")
+    return Source(row, root.absolute() / path, length, starts)
 
 
 def _refuse_empty(members: dict[str, list[Source]], settings: Preprocess) -> None:
@@ -201,10 +205,11 @@ def make_shard(shard: Shard, folder: Path, settings: Preprocess) -> None:
     lines, offset = [], 0
     with files.whole_file(folder / shard.split / shard.name) as temporary, temporary.open("wb") as file:
         for source in shard.sources:
-            audio = resampled(source, settings.sample_rate)
-            for start, end in zip(source.starts, (*source.starts[1:], source.length), strict=True):
-                samples, scale, gain = normalised(audio[start:end], settings.normalize)
-                file.write(samples.tobytes())
+            peaks = _peaks(source, settings.sample_rate) if settings.normalize != "clip" else [0.0] * len(source.starts)
+            levels = [normalisation(peak, settings.normalize) for peak in peaks]
+            for number, audio in pieces(source, settings.sample_rate):
+                file.write(normalised(audio, *levels[number]).tobytes())
+            for start, end, (scale, gain) in zip(source.starts, source.ends, levels, strict=True):
                 name = source.row["path"]
                 record = {
                     "clip": name if len(source.starts) == 1 else f"{name}@{start / settings.sample_rate:g}",
@@ -223,42 +228,58 @@ def make_shard(shard: Shard, folder: Path, settings: Preprocess) -> None:
     files.write_text(_index(folder, shard), "".join(lines))
 
 
-def resampled(source: Source, rate: int) -> np.ndarray:
-    """The recording as mono at `rate`: float32 [source.length].
+def _peaks(source: Source, rate: int) -> list[float]:
+    """The peak of each clip; reads the recording once more, since memory may not hold it."""
+    peaks = [0.0] * len(source.starts)
+    for number, audio in pieces(source, rate):
+        peaks[number] = max(peaks[number], float(np.abs(audio).max()))
+    return peaks
+
+
+def pieces(source: Source, rate: int) -> Iterator[tuple[int, np.ndarray]]:
+    """The recording as mono at `rate`, float32 [samples], in order; each piece with the number of the clip it belongs to.
 
     Raises:
         StageError: the file has changed since discover.
     """
     remedy = "it has changed since discover read it; run `dvc repro` again"
+    number = place = 0
     try:
-        samples, own_rate = reading.read_channels(source.path)
+        with reading.opened(packs.source(source.path, source.row.get("key")), source.row["path"]) as recording:
+            if recording.rate != source.row["rate"] or recording.channels != source.row["channels"]:
+                raise StageError(f"{source.path}: {recording.channels} channels at {recording.rate} Hz; {remedy}")
+            for block in reading.resampled(recording, rate, source.row["channel"]):
+                block = block[: source.length - place]
+                while len(block):
+                    part = block[: source.ends[number] - place]
+                    yield number, part
+                    place, block = place + len(part), block[len(part) :]
+                    number += place == source.ends[number]
     except AudioError as error:
-        cause = str(error).removeprefix(f"{source.path}: ")
+        cause = str(error).removeprefix(f"{source.row['path']}: ")
         raise StageError(f"{source.path}: {cause}; {remedy}") from None
-    if (len(samples), own_rate) != (source.row["frames"], source.row["rate"]):
-        raise StageError(f"{source.path}: {len(samples)} frames at {own_rate} Hz; {remedy}")
-    mono = samples.mean(axis=1) if samples.shape[1] > 1 else samples[:, 0]
-    if own_rate != rate:
-        mono = soxr.resample(mono, own_rate, rate, quality="HQ")
-    return np.pad(mono, (0, max(source.length - len(mono), 0)))[: source.length]
+    if recording.frames != source.row["frames"]:
+        raise StageError(f"{source.path}: {recording.frames} frames at {recording.rate} Hz; {remedy}")
+    if place < source.length:  # resampling may end a sample early
+        yield number, np.zeros(source.length - place, np.float32)
 
 
-def normalised(audio: np.ndarray, how: str) -> tuple[np.ndarray, float, float]:
-    """Audio [samples] as int16, its scale (the float value of full scale) and the gain that normalisation applied.
-
-    With a scale and a gain of 1, 16-bit samples keep their exact values.
+def normalisation(peak: float, how: str) -> tuple[float, float]:
+    """The scale of a clip (the float value of full scale) and the gain that normalisation applies.
 
     Args:
+        peak: of the clip.
         how: `clip`, `peak` or `none`, as in params.yaml.
     """
-    peak = float(np.abs(audio).max())
-    scale, gain = 1.0, 1.0
     if how == "peak" and peak > 0:
-        gain = 1 / peak
-    elif how == "none":
-        scale = max(1.0, peak)
+        return 1.0, 1 / peak
+    return (max(1.0, peak) if how == "none" else 1.0), 1.0
+
+
+def normalised(audio: np.ndarray, scale: float, gain: float) -> np.ndarray:
+    """Audio [samples] as int16. With a scale and a gain of 1, 16-bit samples keep their exact values."""
     integers = np.round(audio * (gain / scale) * FULL_SCALE)
-    return np.clip(integers, -FULL_SCALE, FULL_SCALE - 1).astype("<i2"), scale, gain
+    return np.clip(integers, -FULL_SCALE, FULL_SCALE - 1).astype("<i2")
 
 
 def _publish(plan: list[Shard], folder: Path) -> None:
@@ -274,7 +295,7 @@ def _publish(plan: list[Shard], folder: Path) -> None:
 
 
 def _summary(folder: Path, rate: int) -> dict[str, float]:
-    clips = [json.loads(line) for line in (folder / INDEX).read_text(encoding="utf-8").splitlines()]
+    clips = list(files.read_lines(folder / INDEX))
     return {
         "clips": len(clips),
         "minutes": sum(clip["length"] for clip in clips) / rate / 60,

@@ -14,7 +14,7 @@ LEVELS = [
     {"corpus", "training", "results", "judges"},
     {"peers"},
     STAGES - {"report"},
-    {"report", "ladder", "gpu"},
+    {"report", "ladder", "gpu", "doctor"},
     {"flows"},
 ]
 TRAINING = {"torch", "torchaudio", "dvc", "prefect", "wandb", "telucodec.networks"}

@@ -25,7 +25,8 @@ def main() -> None:
         for number in range(RECORDINGS):
             path = folder / f"{number}.wav"
             soundfile.write(path, noise, RATE)
-            row = {"path": path.name, "frames": len(noise), "rate": RATE, "sha256": "", "speaker": "noise"}
+            size = {"frames": len(noise), "rate": RATE, "channels": 2, "channel": None}
+            row = {"path": path.name, "sha256": "", "speaker": "noise", **size}
             sources.append(Source(row, path, SECONDS * settings.sample_rate, (0,)))
         shard = Shard("train", "00000.pcm", tuple(sources))
         preprocess.make_shard(shard, folder, settings)  # once, to have everything loaded

@@ -1,160 +1,206 @@
-"""The one reader of recordings: any sample rate, any number of channels, bounded memory."""
+"""The one reader of recordings: any kind, rate and number of channels, looked at by content, in pieces, lengths counted."""
 
-import codecs
+import contextlib
 import io
 import stat
-import sys
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-import soundfile
 
-from telucodec.errors import AudioError
+from telucodec.audio import headers
+from telucodec.audio.decoders import Recording, Undecodable, by_ffmpeg, by_libsndfile
+from telucodec.audio.mixing import Levels, mono
+from telucodec.audio.samples import FULL_SCALE, whole_numbers
+from telucodec.errors import AudioError, AudioWarning
 
-FULL_SCALE = 32768  # of 16-bit samples: the integer that stands for 1.0
-BLOCK_SECONDS = 30
-BY_SOUNDFILE = {".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".au", ".caf", ".w64"}
-BY_FFMPEG = {".m4a", ".mp4", ".aac", ".wma", ".webm", ".amr"}
-SUFFIXES = BY_SOUNDFILE | BY_FFMPEG
+LOWEST_RATE, HIGHEST_RATE = (
+    1000,
+    1_000_000,
+)  # Hz; a rate beyond is a damaged header, and resampling it could fill the memory
+WRONG_SCALE = 8.0  # samples that reach this far are integers, saved as floating-point numbers
+LOUD = 1.25  # samples that reach this far are clipped with a warning; decoders of lossy formats overshoot by less
+PROMISED_SHARE, PROMISED_SECONDS = 0.99, 0.1  # what may be missing of a promised length: encoders round and pad
 
 Source = Path | BinaryIO
 
 
-def read(path: Path | str, rate: int) -> np.ndarray:
-    """A recording, or standard input for `-`, as int16 [samples] at `rate` Hz: channels averaged, values beyond 1 clipped.
+@dataclass
+class Sound:
+    """A recording as int16 [samples], and sentences on what is wrong with it or was done to it.
+
+    Attributes:
+        fault: set if it is incomplete or partly damaged; one of `notes` says how.
+    """
+
+    samples: np.ndarray
+    notes: list[str]
+    fault: str | None
+
+
+def read(source: Source, rate: int, name: str = "") -> np.ndarray:
+    """A recording as int16 [samples] at `rate` Hz: channels averaged, values beyond 1 clipped.
+
+    An `AudioWarning` says what was done otherwise. A recording that ends early or is partly damaged is read as far as it goes.
+    Of channels that cancel each other, or of which one is dead, the strongest is taken.
+
+    Args:
+        source: a file, or an open one that is read from its beginning.
+        name: of the recording, for messages; by default its path.
 
     Raises:
-        AudioError: it is missing, empty, not audio, damaged, or holds values that are not finite; or it is of a format that
-            needs ffmpeg where there is none.
+        AudioError: it is missing, empty, not audio, damaged, of an unknown format, or holds values that are not finite or
+            far outside of [-1, 1].
     """
-    name = "standard input" if str(path) == "-" else str(path)
-    source: Source = io.BytesIO(sys.stdin.buffer.read()) if str(path) == "-" else Path(path)
+    sound = read_with_notes(source, rate, name)
+    for note in sound.notes:
+        warnings.warn(note, AudioWarning, stacklevel=2)
+    return sound.samples
+
+
+def read_with_notes(source: Source, rate: int, name: str = "") -> Sound:
+    """As `read`, without warnings."""
+    notes, channel, peak = [], None, 0.0
+    with opened(source, name) as recording:
+        if recording.channels > 1:
+            levels = Levels(recording.channels)
+            for block in recording.blocks:
+                levels.add(block)
+            channel = levels.channel()
+    if channel is not None:
+        notes.append(f"channel {channel + 1} of {recording.channels} is taken: the mean of all would lose the speech")
     samples = bytearray()  # grows in place; a list of blocks would need twice the memory to be joined
-
-    def take(file: soundfile.SoundFile) -> None:
-        for block in _resampled(file, rate):
-            if not np.isfinite(block).all():
-                raise AudioError(f"{name}: holds values that are not finite", "not_finite")
+    with opened(source, name) as recording:
+        for block in resampled(recording, rate, channel):
+            peak = max(peak, float(np.abs(block).max(initial=0)))
             samples.extend(whole_numbers(block).tobytes())
+    if peak > LOUD:
+        notes.append(f"reaches {peak:.2f} of full scale and is clipped")
+    if recording.fault:
+        notes.append(recording.fault[1])
+    return Sound(np.frombuffer(samples, np.int16), notes, recording.fault and recording.fault[0])
 
-    _with_file(source, name, take)
-    return np.frombuffer(samples, np.int16)
+
+def resampled(recording: Recording, rate: int, channel: int | None) -> Iterator[np.ndarray]:
+    """Blocks float32 [samples] at `rate` Hz of one channel of a recording, or of the mean of all channels."""
+    import soxr
+
+    if recording.rate == rate:
+        yield from (mono(block, channel) for block in recording.blocks)
+        return
+    stream = soxr.ResampleStream(recording.rate, rate, 1, dtype="float32", quality="HQ")
+    for block in recording.blocks:
+        yield stream.resample_chunk(mono(block, channel))
+    yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
 
 
-def read_channels(path: Path) -> tuple[np.ndarray, int]:
-    """A recording as float32 [frames, channels] with full scale at 1, and its sample rate in Hz.
+@contextlib.contextmanager
+def opened(source: Source, name: str = "") -> Iterator[Recording]:
+    """A recording, to be read once in blocks float32 [frames, channels] with full scale at 1.
 
     Raises:
-        AudioError: as `read`, or it is longer than memory can hold.
+        AudioError: as `read`, here or while its blocks are read.
     """
-    blocks: list[np.ndarray] = []
-    rates: list[int] = []
-
-    def take(file: soundfile.SoundFile) -> None:
-        # Block by block: a damaged header may promise more frames than memory could hold.
-        blocks.extend(block.copy() for block in _blocks(file))
-        blocks.append(np.zeros((0, file.channels), np.float32))
-        rates.append(file.samplerate)
-
+    name = name or str(source)
     try:
-        _with_file(path, str(path), take)
-        return np.concatenate(blocks), rates[0]
-    except MemoryError:
-        message = f"{path}: longer than memory can hold; cut it into shorter recordings"
-        raise AudioError(message, "too_long") from None
+        with contextlib.ExitStack() as stack:
+            file = stack.enter_context(_open(source)) if isinstance(source, Path) else source
+            size, head = file.seek(0, io.SEEK_END), _head(file)
+            recording = _recording(file, size, head)
+            if not LOWEST_RATE <= recording.rate <= HIGHEST_RATE:
+                raise AudioError(f"a sample rate of {recording.rate} Hz; is its header damaged?")
+            recording.blocks = _checked(recording, _decoded(recording, recording.blocks, file))
+            yield recording
+    except Undecodable as error:
+        cause = f"not a format that libsndfile or ffmpeg knows, or damaged ({error})"
+        raise AudioError(f"{name}: {cause}; if a player plays it, convert it to WAV or FLAC") from None
+    except AudioError as error:
+        message = str(error) if str(error).startswith(f"{name}: ") else f"{name}: {error}"
+        raise AudioError(message, error.reason) from None
 
 
-def whole_numbers(block: np.ndarray) -> np.ndarray:
-    """Samples in [-1, 1] as int16; values beyond are clipped."""
-    return np.round(np.clip(block, -1, 1 - 1 / FULL_SCALE) * FULL_SCALE).astype(np.int16)
-
-
-def _with_file(source: Source, name: str, take: Callable[[soundfile.SoundFile], None]) -> None:
-    """Open a recording for `take`; every failure becomes an AudioError that names the recording."""
-    head = _head(source, name)
-    if isinstance(source, Path) and source.suffix.lower() in BY_FFMPEG:
-        source = _through_ffmpeg(source)
+def _open(path: Path) -> BinaryIO:
     try:
-        with soundfile.SoundFile(source) as file:
-            take(file)
-    except (soundfile.LibsndfileError, RuntimeError, OSError) as error:
-        if _is_text(head):
-            shown = head[:40].decode("utf-8", "ignore")
-            raise AudioError(f"{name}: text, not audio: {shown!r}", "not_audio") from None
-        cause = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
-        message = f"{name}: not an audio format that libsndfile knows, or damaged ({cause.rstrip('.')})"
-        raise AudioError(message) from None
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise AudioError("a folder, not a recording")
+        if not stat.S_ISREG(mode):  # to open a named pipe would wait for ever
+            raise AudioError("not a regular file; pipe it into standard input (-)")
+        return path.open("rb")
+    except FileNotFoundError:
+        raise AudioError("no such file") from None
+    except OSError as error:
+        raise AudioError(error.strerror or str(error)) from None
 
 
-def _head(source: Source, name: str) -> bytes:
-    """The first bytes of a source; refuses what can be recognised without decoding."""
-    if not isinstance(source, Path):
-        head = source.read(512)
-        source.seek(0)
-    else:
-        try:
-            mode = source.stat().st_mode
-            if stat.S_ISDIR(mode):
-                raise AudioError(f"{name}: a folder, not a recording")
-            if not stat.S_ISREG(mode):  # to open a named pipe would wait for ever
-                raise AudioError(f"{name}: not a regular file; pipe it into standard input (-)")
-            with source.open("rb") as file:
-                head = file.read(512)
-        except FileNotFoundError:
-            raise AudioError(f"{name}: no such file") from None
-        except OSError as error:
-            raise AudioError(f"{name}: {error.strerror or error}") from None
+def _head(file: BinaryIO) -> bytes:
+    """The first bytes; refuses what can be recognised without decoding."""
+    file.seek(0)
+    head = file.read(headers.HEAD)
     if not head:
-        raise AudioError(f"{name}: zero bytes", "empty")
-    if head.startswith(b"version https://git-lfs"):
-        raise AudioError(f"{name}: a Git LFS pointer, not the recording; fetch it with `git lfs pull`", "pointer")
+        raise AudioError("zero bytes", "empty")
+    if other := headers.other_kind(head):
+        raise AudioError(*other)
+    if headers.is_text(head):
+        raise AudioError(f"text, not audio: {head[:40].decode('utf-8', 'ignore')!r}", "not_audio")
     return head
 
 
-def _is_text(head: bytes) -> bool:
+def _recording(file: BinaryIO, size: int, head: bytes) -> Recording:
+    """The recording as the decoder gives it that reads it rightly."""
+    riff = headers.riff(file, size)
+    if riff and riff.present > riff.promised:
+        recording = by_ffmpeg(file, ignore_length=True)
+        recording.promised = None
+        return recording
+    if riff is None and head.startswith((b"RIFF", b"RIFX")) and head[8:12] == b"WAVE":
+        file.seek(0)
+        return by_libsndfile(file)  # ffmpeg takes any length of a chunk before the samples for memory to allocate
+    if not headers.is_for_ffmpeg(head):
+        with contextlib.suppress(Undecodable):
+            file.seek(0)
+            return by_libsndfile(file)
+    return by_ffmpeg(file)
+
+
+def _decoded(recording: Recording, blocks: Iterator[np.ndarray], file: BinaryIO) -> Iterator[np.ndarray]:
+    """The blocks. What libsndfile gives up in the middle, as a FLAC file that ends early, ffmpeg reads to its end."""
+    frames = 0
     try:
-        codecs.getincrementaldecoder("utf-8")().decode(head)  # the end of head may lie within a character
-    except UnicodeDecodeError:
-        return False
-    return b"\x00" not in head
+        for block in blocks:
+            yield block
+            frames += len(block)
+    except Undecodable as error:
+        rest = by_ffmpeg(file)
+        if (rest.rate, rest.channels) != (recording.rate, recording.channels):  # so the header is damaged
+            raise
+        for block in rest.blocks:
+            if len(block) > frames:
+                yield block[frames:]
+            frames = max(0, frames - len(block))
+        recording.fault = "damaged", f"damaged ({error})"
 
 
-def _through_ffmpeg(path: Path) -> BinaryIO:
-    """A recording that libsndfile cannot read, as a WAV file in memory."""
-    from pydub import AudioSegment
-    from pydub.exceptions import CouldntDecodeError
-
-    wav = io.BytesIO()
-    try:
-        AudioSegment.from_file(path).export(wav, format="wav")
-    except FileNotFoundError:  # of ffprobe or ffmpeg
-        raise AudioError(
-            f"{path}: {path.suffix} files are read with ffmpeg, which is not installed "
-            "(apt install ffmpeg, brew install ffmpeg or winget install ffmpeg)",
-            "needs_ffmpeg",
-        ) from None
-    except IndexError:  # pydub takes the first audio track without asking whether there is one
-        raise AudioError(f"{path}: holds no audio track", "not_audio") from None
-    except (CouldntDecodeError, OSError, KeyError, ValueError) as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        cause = lines[-1].removeprefix(f"{path}: ")[:120]
-        raise AudioError(f"{path}: ffmpeg cannot decode it ({cause})") from None
-    wav.seek(0)
-    return wav
-
-
-def _blocks(file: soundfile.SoundFile) -> Iterator[np.ndarray]:
-    yield from file.blocks(BLOCK_SECONDS * file.samplerate, dtype="float32", always_2d=True)
-
-
-def _resampled(file: soundfile.SoundFile, rate: int) -> Iterator[np.ndarray]:
-    import soxr
-
-    stream = soxr.ResampleStream(file.samplerate, rate, 1, dtype="float32", quality="HQ")
-    for block in _blocks(file):
-        mono = np.ascontiguousarray(block.mean(axis=1))
-        yield mono if file.samplerate == rate else stream.resample_chunk(mono)
-    if file.samplerate != rate:
-        yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
+def _checked(recording: Recording, blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    """The blocks, if their values can be audio; sets the fault if there are fewer than promised."""
+    for block in blocks:
+        recording.frames += len(block)
+        peak = max(float(block.max()), -float(block.min()))
+        if not np.isfinite(peak):
+            raise AudioError("holds values that are not finite", "not_finite")
+        if peak > WRONG_SCALE:
+            message = (
+                f"samples reach {peak:.6g}, but full scale of floating-point samples is 1; divide them by {FULL_SCALE}"
+            )
+            raise AudioError(message, "wrong_scale")
+        recording.peak = max(recording.peak, peak)
+        yield block
+    seconds = recording.frames / recording.rate
+    if recording.promised is not None and seconds < PROMISED_SHARE * recording.promised - PROMISED_SECONDS:
+        words = (
+            f"ends early: its header promises {recording.promised:.1f} s, and {seconds:.1f} s are there; copy it again"
+        )
+        recording.fault = "truncated", words

@@ -4,6 +4,7 @@ import numpy as np
 
 from telucodec.errors import CodecError
 
+FULL_SCALE = 32768  # of 16-bit samples: the integer that stands for 1.0
 PEAK = 2.0  # full scale is 1; resampling may overshoot it, and transform and escape codes reach this far
 BLOCK = 1 << 20
 
@@ -30,9 +31,14 @@ def checked(audio: np.ndarray) -> np.ndarray:
     return audio
 
 
+def whole_numbers(block: np.ndarray) -> np.ndarray:
+    """Samples in [-1, 1] as int16; values beyond are clipped."""
+    return np.round(np.clip(block, -1, 1 - 1 / FULL_SCALE) * FULL_SCALE).astype(np.int16)
+
+
 def floats(audio: np.ndarray) -> np.ndarray:
     """Audio in [-1, 1], whether float32 or int16."""
-    return audio * np.float32(1 / 32768) if audio.dtype == np.int16 else audio
+    return audio * np.float32(1 / FULL_SCALE) if audio.dtype == np.int16 else audio
 
 
 def energy(audio: np.ndarray) -> float:

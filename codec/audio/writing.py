@@ -1,6 +1,7 @@
 """The one writer of recordings: 16-bit WAV."""
 
 import contextlib
+import os
 import shutil
 import sys
 import tempfile
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from telucodec.audio.reading import whole_numbers
+from telucodec.audio.samples import whole_numbers
 from telucodec.errors import AudioError
 from telucodec.files.whole import is_special, whole_file
 
@@ -23,7 +24,7 @@ def write_wav(path: Path | str, blocks: Iterable[np.ndarray], rate: int) -> None
     """
 
     def write(target: str) -> None:
-        with soundfile.SoundFile(target, "w", rate, 1, "PCM_16", format="WAV") as file:
+        with soundfile.SoundFile(os.fsencode(target), "w", rate, 1, "PCM_16", format="WAV") as file:
             for block in blocks:
                 file.write(whole_numbers(block))
 

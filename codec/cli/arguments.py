@@ -28,6 +28,8 @@ The input may have any sample rate and any number of channels; channels are aver
   telucodec evaluate *.flac --snr 30 --json          each file and the mean: kbit/s of the file, SNR, SI-SDR, PESQ-WB, STOI""",
     "tokenize": """example:
   telucodec tokenize recordings/ -o tokens/          WebDataset shards and statistics; after an interruption, run it again""",
+    "doctor": """example:
+  telucodec doctor                                   the exit code is 1 if something is broken""",
     "bench": """example:
   telucodec bench --seconds 600                      speed against real time on one core""",
 }
@@ -85,6 +87,7 @@ def parser() -> argparse.ArgumentParser:
     )
     bench = command("bench", "Measure the speed against real time on one core.")
     bench.add_argument("--seconds", type=float, default=120.0, help="how much audio (default: 120)")
+    command("doctor", "Say what is installed, what is missing, and what to do about it.")
     return main
 
 

@@ -6,9 +6,9 @@ import math
 
 from telucodec import load
 from telucodec.audio.metrics import measure
-from telucodec.audio.reading import FULL_SCALE, read
+from telucodec.audio.samples import FULL_SCALE
 from telucodec.cli.arguments import operating_point
-from telucodec.cli.jobs import each
+from telucodec.cli.jobs import each, read_audio
 
 SHOWN = "kbps", "snr", "si_sdr", "pesq_wb", "stoi"
 
@@ -18,7 +18,7 @@ def run(options: argparse.Namespace) -> None:
     rows: list[dict] = []
 
     def evaluate(source: str) -> None:
-        audio = read(source, codec.sample_rate)
+        audio = read_audio(source, codec.sample_rate)
         data = codec.encode(audio, **point.arguments, strict=options.strict)
         kbps = 8 * len(data) / max(len(audio), 1) * codec.sample_rate / 1000
         measures = measure((audio / FULL_SCALE).astype("float32"), codec.decode(data))

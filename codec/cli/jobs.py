@@ -2,13 +2,18 @@
 
 import argparse
 import contextlib
+import io
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from telucodec.errors import AudioError, CodecError, OutOfReachWarning
+from telucodec.errors import AudioError, AudioWarning, CodecError, OutOfReachWarning
 from telucodec.files.whole import is_special, whole_file
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def jobs(options: argparse.Namespace, suffix: str) -> dict[str, str]:
@@ -27,9 +32,10 @@ def jobs(options: argparse.Namespace, suffix: str) -> dict[str, str]:
     for source in inputs:
         if output is not None and not folder:
             target = output
-        elif source == "-":
+        elif is_stream(source):
             if output is None:
-                raise CodecError("standard input needs an output: -o FILE, or -o - for standard output")
+                what = "standard input" if source == "-" else source
+                raise CodecError(f"{what} needs an output: -o FILE, or -o - for standard output")
             target = str(Path(output) / f"stdin{suffix}")
         else:
             target = str((Path(output) if folder else Path(source).parent) / f"{Path(source).stem}{suffix}")
@@ -56,7 +62,8 @@ def each(sources: list[str], work: Callable[[str], None], fail_fast: bool) -> No
         try:
             with warnings.catch_warnings(), named(source):
                 warnings.showwarning = lambda message, *_: print(f"telucodec: {source}: {message}", file=sys.stderr)  # noqa: B023
-                warnings.simplefilter("always", OutOfReachWarning)
+                for category in (AudioWarning, OutOfReachWarning):
+                    warnings.simplefilter("always", category)
                 work(source)
         except CodecError as error:
             if fail_fast or len(sources) == 1:
@@ -88,8 +95,21 @@ def named(source: str) -> Iterator[None]:
         raise CodecError(f"{error.filename or source}: {error.strerror or error}") from error
 
 
+def is_stream(source: str) -> bool:
+    """Whether an input is standard input, or a pipe such as that of `<(command)`: it can be read once and has no folder."""
+    return source == "-" or Path(source).is_fifo()
+
+
 def read_bytes(source: str) -> bytes:
     return sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
+
+
+def read_audio(source: str, rate: int) -> "np.ndarray":
+    """A recording as `telucodec.audio.reading.read` gives it; also from standard input and pipes."""
+    from telucodec.audio.reading import read
+
+    name = "standard input" if source == "-" else source
+    return read(io.BytesIO(read_bytes(source)) if is_stream(source) else Path(source), rate, name)
 
 
 def write_bytes(target: str, data: bytes) -> None:

@@ -15,7 +15,9 @@ def is_special(path: Path | str) -> bool:
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; it takes the place of `path` if the block ends without an exception."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
+    # A name may fill the 255 bytes that a file system allows, so this one has only its beginning.
+    suffix = path.suffix if len(path.suffix) < 10 else ""
+    handle, name = tempfile.mkstemp(prefix=f".{path.name[:20]}.", suffix=suffix, dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:

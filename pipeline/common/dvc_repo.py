@@ -5,14 +5,18 @@ import csv
 import io
 import json
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import networkx
 from dvc.exceptions import DvcException
+from dvc.lock import LockError
 from dvc.repo import Repo
 
 from pipeline.common import files
+
+LOCK_SECONDS = 60
 
 
 class DvcError(Exception):
@@ -23,17 +27,27 @@ def stages() -> tuple[list[str], set[str]]:
     """The names of all stages, each after the stages it depends on, and those that are not up to date.
 
     Raises:
-        DvcError: dvc.yaml is invalid, or another DVC process has locked the workspace.
+        DvcError: dvc.yaml is invalid, or another DVC process keeps the workspace locked for longer than LOCK_SECONDS.
     """
-    try:
-        with Repo() as repo:
-            commands = [stage for stage in repo.index.stages if stage.cmd]
-            place = {stage: number for number, stage in enumerate(commands)}
-            after = repo.index.graph.subgraph(commands).reverse()
-            ordered = networkx.lexicographical_topological_sort(after, key=place.__getitem__)
-            return [stage.addressing for stage in ordered], set(repo.status())
-    except DvcException as error:
-        raise DvcError(f"DVC: {error}") from None
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            return _stages()
+        except LockError as error:  # as of an editor that asks for the status
+            if time.monotonic() > deadline:
+                raise DvcError(f"DVC: {error}") from None
+            time.sleep(LOCK_SECONDS / 60)
+        except DvcException as error:
+            raise DvcError(f"DVC: {error}") from None
+
+
+def _stages() -> tuple[list[str], set[str]]:
+    with Repo() as repo:
+        commands = [stage for stage in repo.index.stages if stage.cmd]
+        place = {stage: number for number, stage in enumerate(commands)}
+        after = repo.index.graph.subgraph(commands).reverse()
+        ordered = networkx.lexicographical_topological_sort(after, key=place.__getitem__)
+        return [stage.addressing for stage in ordered], set(repo.status())
 
 
 def begun() -> Callable[[], None]:
@@ -72,6 +86,16 @@ def repair() -> None:
 
 def _kept_lock() -> Path:
     return files.work_folder("flows.lock") / "dvc.lock"
+
+
+def refuse_shallow() -> None:
+    """Check that DVC can keep experiments that run in a folder of their own, with --temp or --queue.
+
+    Raises:
+        DvcError: git has only the last commits. DVC then ends with 0 and keeps nothing.
+    """
+    if _git("rev-parse", "--is-shallow-repository").strip() == "true":
+        raise DvcError("this is a shallow clone, in which DVC loses experiments; first run `git fetch --unshallow`")
 
 
 def experiment(name: str) -> str | None:

@@ -82,6 +82,12 @@ def write_json(path: Path, value: object) -> None:
     write_text(path, json.dumps(_rounded(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The objects of a file of JSON lines. `splitlines` would also divide at U+2028 and U+0085, which names may hold."""
+    with path.open(encoding="utf-8", newline="\n") as file:
+        yield from map(json.loads, file)
+
+
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
     """Write rows under `columns`; floats with 6 significant digits, missing or undefined values as empty cells."""
     with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:

@@ -11,6 +11,10 @@ from telucodec.vocoder import analysis, frames
 
 BUILT_IN_SPEECH = "data/sample"
 
+CorpusName = Literal[
+    "respin", "syspin", "kathbath", "openslr", "common_voice", "fleurs", "shrutilipi", "indicvoices", "indictts"
+]
+
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -40,6 +44,8 @@ class Section(BaseModel):
 
 class Data(Section):
     root: str = Field(min_length=1)
+    corpus: CorpusName | None
+    manifest: str | None
     speaker_pattern: Annotated[str, AfterValidator(_regex_with_group)]
     min_seconds: NonNegative
     silence_dbfs: float = Field(le=0)

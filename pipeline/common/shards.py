@@ -8,7 +8,6 @@ A split is a folder with NNNNN.pcm (raw little-endian int16, mono) and index.jso
 applied to the recording.
 """
 
-import json
 import sys
 import time
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.common import files
 from pipeline.common.stage import StageError
 
 FULL_SCALE = 32768  # of int16, as everywhere in the codec
@@ -30,8 +30,7 @@ class Shards:
     """
 
     def __init__(self, folder: Path):
-        lines = (folder / INDEX).read_text(encoding="utf-8").splitlines()
-        self.clips: list[dict[str, Any]] = [json.loads(line) for line in lines]
+        self.clips: list[dict[str, Any]] = list(files.read_lines(folder / INDEX))
         mapped = {name: np.memmap(folder / name, "<i2", "r") for name in sorted({clip["shard"] for clip in self.clips})}
         self._audio = [mapped[clip["shard"]][clip["offset"] : clip["offset"] + clip["length"]] for clip in self.clips]
         self.factors = [clip["scale"] / FULL_SCALE for clip in self.clips]  # from int16 to what the codec sees

@@ -1,6 +1,8 @@
 """What every stage's command does: read params.yaml, run, and report bad input in one clear sentence."""
 
 import errno
+import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,9 +16,22 @@ class StageError(Exception):
     """Bad input or an impossible request; the message names the file, the value and the remedy."""
 
 
+def _refuse_lost_experiment() -> None:
+    """DVC ends with 0 and keeps nothing of an experiment in a folder of its own (--temp, --queue) in a shallow clone."""
+    root = os.environ.get("DVC_ROOT")
+    if "DVC_EXP_NAME" not in os.environ or root is None or Path(root).resolve() == Path.cwd().resolve():
+        return
+    command = ["git", "-C", root, "rev-parse", "--is-shallow-repository"]
+    if subprocess.run(command, capture_output=True, text=True).stdout.strip() == "true":
+        raise StageError(
+            f"{root} is a shallow clone, in which DVC loses this experiment; run `git fetch --unshallow` there first"
+        )
+
+
 def run(main: Callable[..., None], *arguments: str) -> None:
     """Run a stage with params.yaml. A StageError or ParamsError ends the process with its message and exit code 1."""
     try:
+        _refuse_lost_experiment()
         main(parameters.load(), *arguments)
     except (StageError, parameters.ParamsError) as error:
         sys.exit(f"error: {error}")

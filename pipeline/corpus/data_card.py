@@ -1,6 +1,5 @@
 """The data card: figures about the recordings of a run, from the manifest and the splits."""
 
-import json
 import math
 import statistics
 from collections import Counter
@@ -21,7 +20,8 @@ By {split_by}{evaluation}.
 {splits}
 
 ## Processing
-Channels averaged, resampled to {rate} Hz, levels as in `preprocess.normalize={normalize}`, cut into clips of at most {clip:g} s,
+Channels averaged, or the strongest where they cancel or one is dead; resampled to {rate} Hz; levels as in
+`preprocess.normalize={normalize}`; cut into clips of at most {clip:g} s;
 16 bits. No denoising, trimming or equalisation.
 
 ## Unknown
@@ -48,7 +48,7 @@ def render(params: Params, splits: dict[str, dict[str, float]]) -> str:
     Args:
         splits: contents of metrics/preprocess.json.
     """
-    rows = [json.loads(line) for line in files.MANIFEST.read_text(encoding="utf-8").splitlines()]
+    rows = list(files.read_lines(files.MANIFEST))
     roots = {"data": params.data.root, "evaluation": params.evaluate.root}
     sets = [_set(name, root, [row for row in rows if row["set"] == name]) for name, root in roots.items() if root]
     return TEMPLATE.format(

@@ -35,7 +35,10 @@ def main() -> None:
     ladder.add_argument("file", nargs="?", default="fixes.yaml")
     watch = commands.add_parser("watch", help="run the pipeline if there are new recordings")
     watch.add_argument("--every", type=float, metavar="SECONDS", help="repeat at this interval")
-    commands.add_parser("sweep", help="mark runs whose process died as crashed")
+    sweep = commands.add_parser("sweep", help="mark runs whose process died as crashed")
+    sweep.add_argument(
+        "--pending", metavar="POOL", help="and those that no worker of this pool will begin; none may run"
+    )
     for name, help in (("serve", "run a server, a worker and the deployments"), ("demo", "show a scheduled run")):
         commands.add_parser(name, help=help).add_argument("--port", type=int, default=4200)
     arguments = parser.parse_args(sys.argv[1:] or ["train"])
@@ -54,7 +57,8 @@ def run(arguments: argparse.Namespace) -> None:
     from pipeline.flows import flows, workspace
 
     if arguments.command == "sweep":
-        print("\n".join(workspace.sweep()) or "no dead runs")
+        swept = workspace.sweep() + (workspace.crash_pending(arguments.pending) if arguments.pending else [])
+        print("\n".join(swept) or "no dead runs")
     elif arguments.command == "experiments":
         _end(flows.run_experiments(arguments.file, return_state=True))
     elif arguments.command == "ladder":

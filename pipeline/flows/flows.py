@@ -196,6 +196,7 @@ def _experiment(
     name: str, overrides: dict[str, Value], settings: Params, fresh: bool, delays: list[float]
 ) -> State | None:
     """Run all stages with `dvc exp run --temp`, one task for each; returns the state of the one that failed."""
+    dvc_repo.refuse_shallow()
     if dvc_repo.experiment(name):
         return Failed(message=f"experiment {name} exists; choose another name, or first run `dvc exp remove {name}`")
     command = [sys.executable, "-m", "dvc", "exp", "run", "--temp", "--name", name, *(["--force"] if fresh else [])]
@@ -204,6 +205,8 @@ def _experiment(
     for attempt, delay in enumerate([*delays, None]):
         with stages.started(command, fresh=fresh and attempt == 0) as process:
             failed = _follow(stages.Experiment(process), settings)
+        if failed is None and not dvc_repo.experiment(name):
+            return Failed(message=f"DVC ended well, but kept no experiment {name}; its last lines are in the log")
         if failed is None or delay is None or not stages.worth_a_retry(None, None, failed):
             return failed
         get_run_logger().warning(f"{failed.message}\nnext attempt in {delay:.0f} s; finished stages are kept")

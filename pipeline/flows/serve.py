@@ -53,8 +53,12 @@ def server(port: int) -> Iterator[subprocess.Popen]:
         yield process
 
 
-def deploy(port: int) -> None:
-    """Create the work pool and the deployments of prefect.yaml, and sweep dead runs, whose slots new runs need."""
+def deploy(port: int, alone: bool) -> None:
+    """Create the work pool and the deployments of prefect.yaml, and sweep dead runs, whose slots new runs need.
+
+    Args:
+        alone: no worker runs, so that pending runs are dead, too.
+    """
     for command in (
         ["work-pool", "create", POOL, "--type", "process", "--overwrite"],
         ["--no-prompt", "deploy", "--all"],
@@ -62,7 +66,8 @@ def deploy(port: int) -> None:
         done = subprocess.run([*_command(), *command], env=environment(port), capture_output=True, text=True)
         if done.returncode != 0:
             sys.exit(f"error: prefect {' '.join(command)}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
-    subprocess.run([sys.executable, "-m", "pipeline.flows", "sweep"], env=environment(port), check=True)
+    pending = ["--pending", POOL] if alone else []
+    subprocess.run([sys.executable, "-m", "pipeline.flows", "sweep", *pending], env=environment(port), check=True)
 
 
 def worker(port: int) -> contextlib.AbstractContextManager[subprocess.Popen]:
@@ -74,7 +79,7 @@ def serve(port: int) -> None:
     """Run a server, the deployments and a worker until Ctrl-C or SIGTERM."""
     signal.signal(signal.SIGTERM, _interrupt)
     with server(port):
-        deploy(port)
+        deploy(port, alone=True)
         with worker(port) as working:
             print(f"\nPrefect UI: http://127.0.0.1:{port}   (Ctrl-C ends server and worker)\n", flush=True)
             working.wait()
@@ -91,9 +96,10 @@ def demo(port: int) -> None:
 
     signal.signal(signal.SIGTERM, _interrupt)
     with contextlib.ExitStack() as stack:
-        if not _answers(port):
+        alone = not _answers(port)
+        if alone:
             stack.enter_context(server(port))
-        deploy(port)
+        deploy(port, alone)
         stack.enter_context(worker(port))
         client = stack.enter_context(get_client(sync_client=True))
         deployment = client.read_deployment_by_name("train-codec/on-demand").id

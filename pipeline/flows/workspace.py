@@ -15,10 +15,19 @@ from uuid import UUID
 
 import psutil
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+    WorkPoolFilter,
+    WorkPoolFilterName,
+)
+from prefect.client.schemas.objects import StateType
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Crashed
 
 from pipeline.common import files
+from telucodec.audio.folders import walk
 
 IfBusy = Literal["wait", "refuse"]
 MARK = "TELUCODEC_FLOW_IN"  # in the environment of every stage that a flow starts
@@ -85,6 +94,21 @@ def sweep() -> list[str]:
     return swept
 
 
+def crash_pending(pool: str) -> list[str]:
+    """Mark the runs that a dead worker had taken but not begun, which frees their slots; returns their names.
+
+    Nothing records such a run as alive, so only whoever is about to start the one worker of the pool may call it.
+    """
+    pending = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.PENDING])))
+    with get_client(sync_client=True) as client:
+        runs = client.read_flow_runs(
+            flow_run_filter=pending, work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[pool]))
+        )
+        for run in runs:
+            client.set_flow_run_state(run.id, Crashed(message="Its worker died before it began."), force=True)
+    return [run.name for run in runs]
+
+
 def end_orphans() -> None:
     """End the stages of dead runs. Only the holder of the workspace may call it, before it starts a stage."""
     root = str(files.repository())
@@ -114,11 +138,11 @@ def _locked(file: IO[str]) -> bool:
 
 
 def listing(folder: Path) -> dict[str, list[int]]:
-    """Size and modification time of every file below a folder, by its path."""
+    """Size and modification time of every file below a folder, by its path. Hidden files do not count."""
     entries = {}
-    for path in sorted(folder.rglob("*")):
-        with contextlib.suppress(FileNotFoundError):
-            if path.is_file():
-                status = path.stat()
-                entries[str(path.relative_to(folder))] = [status.st_size, status.st_mtime_ns]
+    for path in sorted(walk(folder)):
+        with contextlib.suppress(OSError):  # of a file that has gone meanwhile, or a link to nowhere
+            status = path.stat()
+            name = os.fsencode(path.relative_to(folder)).decode("utf-8", "backslashreplace")
+            entries[name] = [status.st_size, status.st_mtime_ns]
     return entries

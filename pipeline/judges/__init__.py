@@ -15,7 +15,7 @@ import numpy as np
 
 from pipeline.judges import distillmos, dnsmos, levels, speaker, visqol
 from pipeline.judges.judge import SAMPLE_RATE, Judge, JudgeError, Verdict
-from telucodec.audio.reading import FULL_SCALE, whole_numbers
+from telucodec.audio.samples import FULL_SCALE, whole_numbers
 
 __all__ = ["JUDGES", "SAMPLE_RATE", "Judge", "JudgeError", "judge", "measures", "require", "sample"]
 

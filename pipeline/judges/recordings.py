@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.judges.judge import SAMPLE_RATE
-from telucodec.audio.reading import FULL_SCALE, SUFFIXES, read
+from telucodec.audio.folders import SUFFIXES, recordings
+from telucodec.audio.reading import read
+from telucodec.audio.samples import FULL_SCALE
 from telucodec.errors import AudioError
 
 
@@ -19,7 +21,7 @@ def read_folder(folder: Path) -> dict[str, np.ndarray]:
     Raises:
         FolderError: there are none, or one of them cannot be read or is empty.
     """
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    paths = recordings(folder)
     if not paths:
         raise FolderError(f"{folder} holds no recordings ({', '.join(sorted(SUFFIXES))})")
     clips = {}

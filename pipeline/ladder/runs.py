@@ -29,10 +29,12 @@ def perform(run: Run, seed: int) -> Result:
 
     Raises:
         RuntimeError: DVC failed for a reason other than a training that ended itself.
+        DvcError: in this clone DVC cannot keep experiments.
     """
     name = run.experiment(seed)
     if dvc_repo.experiment(name):
         return read(name)
+    dvc_repo.refuse_shallow()
     overrides = run.overrides | {"train.seed": seed}
     command = [sys.executable, "-m", "dvc", "exp", "run", "--temp", "--name", name]
     for key, value in overrides.items():

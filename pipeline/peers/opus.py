@@ -7,7 +7,7 @@ import numpy as np
 import soundfile
 
 from pipeline.peers.peer import SAMPLE_RATE, Coded, Peer
-from telucodec.audio.reading import whole_numbers
+from telucodec.audio.samples import whole_numbers
 
 FRAME_MS = 20
 COMPLEXITY = 10  # the encoder's best

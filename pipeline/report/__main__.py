@@ -63,6 +63,7 @@ def main(params: Params) -> None:
         codebook_size=params.quantizer.codebook_size,
         discovered=results.metrics("discover"),
         splits=results.metrics("preprocess"),
+        doubts=results.doubts(params.data.corpus),
         rejected=results.rejected(),
         changes=changes,
         params=dump(params.model_dump()),

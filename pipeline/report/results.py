@@ -10,8 +10,10 @@ from typing import Any, NamedTuple
 from markupsafe import Markup
 
 from pipeline.common import files, tables
+from pipeline.common.sections import CorpusName
 from pipeline.common.stage import StageError
 from pipeline.common.yaml12 import parse
+from pipeline.corpus.layouts import doubt, note
 from pipeline.report.charts import Series, chart
 from telucodec.operating_point import OperatingPoint
 
@@ -191,10 +193,16 @@ def codebooks() -> list[dict[str, float]]:
     ]
 
 
+def doubts(corpus: CorpusName | None) -> list[str]:
+    """Sentences on whether the splits hold different speakers."""
+    counts = metrics("discover").get("data")
+    return list(filter(None, [counts and doubt(counts["clips"], counts["speakers"]), note(corpus)]))
+
+
 def rejected() -> list[tuple[str, list[str]]]:
     """The headings of data/rejected.md with the lines below each."""
     sections: list[tuple[str, list[str]]] = []
-    for line in files.REJECTED.read_text(encoding="utf-8").splitlines() if files.REJECTED.exists() else ():
+    for line in files.REJECTED.read_text(encoding="utf-8").split("\n") if files.REJECTED.exists() else ():
         if line.startswith("##"):
             sections.append((line.lstrip("# "), []))
         elif line and sections:

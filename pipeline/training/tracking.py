@@ -28,6 +28,7 @@ FINISH_SECONDS = 24
 GRACE_SECONDS = 3  # after which the stage kills a tracker that has not ended itself
 FAILURES_ALLOWED = 3
 QUIET = {"WANDB_SILENT": "true", "WANDB_ERROR_REPORTING": "false"}  # error reporting would wait for the server at exit
+ONE_RUN = "WANDB_RUN_ID", "WANDB_RESUME"  # with which the trainings of a pipeline would all become one run
 DVC_VARIABLES = "DVC_EXP_NAME", "DVC_EXP_BASELINE_REV", "DVC_STAGE"
 
 
@@ -71,13 +72,14 @@ class Run:
 def start(settings: Tracking, config: dict[str, Any], folder: Path) -> Iterator[Run]:
     """Track a run in W&B.
 
-    With `tracking.wandb=online` it falls back to offline and then to no tracking.
+    WANDB_MODE in the environment decides before `tracking.wandb`. With `online` it falls back to offline and then to no tracking.
 
     Args:
         config: parameters of the run, shown in W&B.
         folder: of this run, outside version control, for the files of W&B; its name groups the parts of a continued run.
     """
-    process = None if settings.wandb == "disabled" else _launch(settings, config, folder)
+    mode = os.environ.get("WANDB_MODE", settings.wandb)
+    process = None if mode == "disabled" else _launch(settings, mode, config, folder)
     run = Run(process)
     try:
         yield run
@@ -85,10 +87,10 @@ def start(settings: Tracking, config: dict[str, Any], folder: Path) -> Iterator[
         run.finish(FINISH_SECONDS + GRACE_SECONDS)
 
 
-def _launch(settings: Tracking, config: dict[str, Any], folder: Path) -> "subprocess.Popen[bytes] | None":
+def _launch(settings: Tracking, mode: str, config: dict[str, Any], folder: Path) -> "subprocess.Popen[bytes] | None":
     described = {variable.lower(): os.environ[variable] for variable in DVC_VARIABLES if variable in os.environ}
     order = {
-        "mode": settings.wandb,
+        "mode": mode,
         "init_seconds": INIT_SECONDS,
         "finish_seconds": FINISH_SECONDS,
         "run": {
@@ -107,7 +109,7 @@ def _launch(settings: Tracking, config: dict[str, Any], folder: Path) -> "subpro
                 stdin=subprocess.PIPE,
                 stderr=log,
                 start_new_session=True,  # Ctrl-C is for the stage, which then lets the tracker finish
-                env=os.environ | QUIET,
+                env={name: value for name, value in os.environ.items() if name not in ONE_RUN} | QUIET,
             )
     except OSError as error:
         _say(f"the tracker cannot start ({error}); continuing without tracking")

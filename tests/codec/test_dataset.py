@@ -81,6 +81,23 @@ def test_a_recording_that_cannot_be_read_is_named_and_the_others_are_there(model
     assert rejected["source"] == "bad.wav" and "bad.wav" in rejected["reason"]
 
 
+def test_what_is_no_whole_recording_is_left_out_and_named(telu, recordings, tmp_path):
+    folder = tmp_path / "in"
+    (folder / "__MACOSX").mkdir(parents=True)
+    good = (recordings / "1.wav").read_bytes()
+    for name in ("good.wav", "._good.wav", "__MACOSX/good.wav"):
+        (folder / name).write_bytes(good)
+    (folder / "cut.wav").write_bytes(good[: len(good) // 2])
+    (folder / os.fsdecode(b"caf\xe9.wav")).write_bytes(good)
+    (folder / "gone.wav").symlink_to("nowhere.wav")
+    (folder / "linked").symlink_to(recordings)
+    summary = dataset.write(telu, folder, tmp_path / "out")
+    assert summary["recordings"] == 1 + 7
+    rejected = {one["source"]: one["reason"] for one in summary["rejected"]}
+    assert set(rejected) == {"cut.wav", "caf\\xe9.wav", "gone.wav"}
+    assert "ends early" in rejected["cut.wav"] and "rename it" in rejected["caf\\xe9.wav"]
+
+
 def test_killed_it_goes_on_and_ends_with_the_same_bytes(telu, models, recordings, tmp_path):
     dataset.write(telu, recordings, tmp_path / "whole", shard_size=1)
     out = tmp_path / "out"

@@ -8,10 +8,12 @@ import soundfile
 from pipeline import discover
 from pipeline.common import files
 from pipeline.common.stage import StageError
-from pipeline.discover import reading, speaker
+from pipeline.corpus import measuring
+from pipeline.corpus.layouts import speaker
+from telucodec.audio import reading
 from telucodec.errors import AudioError
 
-read_channels = reading.read_channels
+opened_recording = reading.opened
 
 
 def run(workspace, change, **changes):
@@ -76,7 +78,7 @@ def test_every_kind_of_file_is_judged_and_none_stops_the_run(workspace, change, 
     assert found["float.wav"]["peak"] == pytest.approx(0.45, abs=0.01)
     report = files.REJECTED.read_text(encoding="utf-8")
     assert all(path in report for path, row in found.items() if row["status"] == "rejected")
-    assert "1 files with other suffixes" in report
+    assert "1 other files were ignored" in report
     metrics = json.loads((files.METRICS / "discover.json").read_text())["data"]
     assert metrics["clips"] == 5 and metrics["rejected"]["total"] == 10 and metrics["rejected"]["silent"] == 1
     assert metrics["hours"] * 3600 == pytest.approx(sum(found[path]["seconds"] for path in accepted), rel=1e-4)
@@ -87,12 +89,23 @@ def test_clipping_of_8_bit_audio_is_seen(workspace, change, corpus, spoken):
     assert run(workspace, change, data__root=str(corpus))["loud.wav"]["reason"] == "clipped"
 
 
-def test_what_is_silent_as_mono_is_silent(workspace, change, corpus, spoken):
-    voice = spoken(1.0)
-    soundfile.write(corpus / "cancelled.wav", np.stack([voice, -voice], 1), 16000)
+def test_a_dc_offset_is_no_sound(workspace, change, corpus):
     soundfile.write(corpus / "offset.wav", np.full(16000, 0.2), 16000)
+    assert run(workspace, change, data__root=str(corpus))["offset.wav"]["reason"] == "silent"
+
+
+def test_the_manifest_says_what_a_recording_is(workspace, change, corpus, spoken):
+    voice = spoken(1.0)
+    soundfile.write(corpus / "cancelled.wav", np.stack([voice, -0.5 * voice], 1), 16000)
+    soundfile.write(corpus / "named.wav", voice[:12000], 16000, format="MP3")
+    soundfile.write(corpus / "cut.wav", voice, 16000)
+    (corpus / "cut.wav").write_bytes((corpus / "cut.wav").read_bytes()[:20000])
     found = run(workspace, change, data__root=str(corpus))
-    assert found["cancelled.wav"]["reason"] == found["offset.wav"]["reason"] == "silent"
+    assert (found["cancelled.wav"]["channel"], found["speaker0/0.wav"]["channel"]) == (0, None)
+    assert [found[name]["container"] for name in ("cancelled.wav", "named.wav")] == ["wav", "mp3"]
+    assert found["named.wav"]["promised"] == pytest.approx(0.75, abs=0.1)
+    assert found["cut.wav"]["reason"] == "truncated"
+    assert found["cut.wav"]["detail"] == "ends early: its header promises 1.0 s, and 0.6 s are there; copy it again"
 
 
 def test_a_file_that_may_not_be_read_is_rejected(workspace, change, corpus, monkeypatch):
@@ -159,8 +172,8 @@ def test_too_many_rejected_stop_the_run_with_the_list(workspace, change, odditie
 def test_a_second_look_opens_only_what_changed(workspace, change, corpus, monkeypatch):
     first = run(workspace, change, data__root=str(corpus))
     opened = []
-    measure_file = discover.measure_file
-    monkeypatch.setattr(discover, "measure_file", lambda path: opened.append(path.name) or measure_file(path))
+    measure_item = measuring.measure_item
+    monkeypatch.setattr(measuring, "measure_item", lambda item: opened.append(item.file.name) or measure_item(item))
     assert run(workspace, change) == first
     assert opened == []
     changed = corpus / "speaker3" / "1.wav"
@@ -171,31 +184,31 @@ def test_a_second_look_opens_only_what_changed(workspace, change, corpus, monkey
 
 
 def test_a_fault_is_looked_at_again(workspace, change, corpus, monkeypatch):
-    def no_ffmpeg(path):
+    def lost_drive(path, name):
         if path.name == "0.wav":
-            raise AudioError("not installed", "needs_ffmpeg")
-        return read_channels(path)
+            raise AudioError("Stale file handle")
+        return opened_recording(path, name)
 
     with monkeypatch.context() as patched:
-        patched.setattr(discover.reading, "read_channels", no_ffmpeg)
+        patched.setattr(reading, "opened", lost_drive)
         found = run(workspace, change, data__root=str(corpus), data__max_rejected_fraction=0.5)
-    assert sum(row["reason"] == "needs_ffmpeg" for row in found.values()) == 10
+    assert sum(row["reason"] == "unreadable" for row in found.values()) == 10
     assert all(row["status"] == "ok" for row in run(workspace, change).values())
 
 
 def test_an_interrupted_look_goes_on_where_it_was(workspace, change, corpus, monkeypatch):
     opened = []
 
-    def read(path):
+    def read(path, name):
         if len(opened) == 12:
             raise KeyboardInterrupt
         opened.append(path)
-        return read_channels(path)
+        return opened_recording(path, name)
 
-    monkeypatch.setattr(discover.reading, "read_channels", read)
+    monkeypatch.setattr(reading, "opened", read)
     with pytest.raises(KeyboardInterrupt):
         run(workspace, change, data__root=str(corpus))
-    monkeypatch.setattr(discover.reading, "read_channels", lambda path: opened.append(path) or read_channels(path))
+    monkeypatch.setattr(reading, "opened", lambda path, name: opened.append(path) or opened_recording(path, name))
     run(workspace, change)
     assert len(opened) == len(set(opened)) == 30
 

@@ -231,7 +231,7 @@ def test_the_run_of_a_killed_worker_is_swept_and_a_cancelled_run_leaves_nothing_
 ):
     from prefect.client.schemas.actions import WorkPoolCreate
     from prefect.exceptions import PrefectHTTPStatusError
-    from prefect.states import Cancelling
+    from prefect.states import Cancelling, Pending
 
     prefect = [sys.executable, "-m", "prefect"]
     shutil.copy(ROOT / "prefect.yaml", fresh.folder)
@@ -242,6 +242,11 @@ def test_the_run_of_a_killed_worker_is_swept_and_a_cancelled_run_leaves_nothing_
     deployment = client.read_deployment_by_name("train-codec/on-demand").id
     with pytest.raises(PrefectHTTPStatusError, match="mse_wieght"):
         client.create_flow_run_from_deployment(deployment, parameters={"overrides": {"loss.mse_wieght": 1}})
+
+    waiting = client.create_flow_run_from_deployment(deployment)
+    client.set_flow_run_state(waiting.id, Pending(), force=True)  # as a worker that takes it and dies
+    assert waiting.name in fresh.run("sweep", "--pending", serve.POOL)
+    assert client.read_flow_run(waiting.id).state.is_crashed()
 
     log = (fresh.folder.parent / "worker.log").open("a")
     request.addfinalizer(lambda: processes.end(fresh.processes()))  # where an assertion fails

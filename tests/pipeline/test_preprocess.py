@@ -17,6 +17,7 @@ from pipeline.common import files
 from pipeline.common.sections import Preprocess
 from pipeline.common.shards import Shards
 from pipeline.common.stage import StageError
+from telucodec.audio import decoders
 
 SPLITS = "train", "validation", "test"
 
@@ -55,19 +56,55 @@ def test_a_16_bit_recording_passes_through_unchanged(workspace, change, corpus):
     assert seen == 31
 
 
+def clip(splits, source):
+    """The only clip of a recording [samples]."""
+    (found,) = [
+        (shards, number)
+        for shards in splits.values()
+        for number, of in enumerate(shards.clips)
+        if of["source"] == source
+    ]
+    return found[0].clip(found[1])
+
+
+def test_names_may_hold_what_other_programs_take_for_the_end_of_a_line(workspace, change, corpus, spoken):
+    for name in ("speaker0/a\u2028b.wav", "speaker1/à°\x85à°²à±.wav"):
+        soundfile.write(corpus / name, spoken(1.0, 21) * len(name) / 20, 16000)
+    splits = prepared(workspace, change, corpus)
+    assert np.abs(clip(splits, "speaker0/a\u2028b.wav") - 0.8 * spoken(1.0, 21)).max() < 1e-4
+    assert len(clip(splits, "speaker1/à°\x85à°²à±.wav")) == 16000
+
+
+def test_channels_that_cancel_leave_the_strongest(workspace, change, corpus, spoken):
+    voice = spoken(1.0, 33)
+    soundfile.write(corpus / "speaker0" / "x.wav", np.stack([-0.8 * voice, voice], 1), 16000)
+    assert np.abs(clip(prepared(workspace, change, corpus), "speaker0/x.wav") - voice).max() < 1e-4
+
+
+@pytest.mark.parametrize("normalize", ["clip", "peak", "none"])
+def test_a_recording_read_in_many_pieces_is_the_same(workspace, change, corpus, spoken, monkeypatch, normalize):
+    loud = 1.2 * spoken(7.0, 34, 22050)
+    soundfile.write(corpus / "speaker0" / "x.wav", np.stack([loud, 0.9 * loud], 1) * 2, 22050, subtype="FLOAT")
+    wanted = {"preprocess.normalize": normalize, "preprocess.clip_seconds": 2.0, "data.max_clipped_fraction": 1.0}
+    settings = change(workspace, {"data.root": str(corpus), **wanted})
+    discover.main(settings)
+    made = []
+    for block in (decoders.BLOCK, 1000):
+        monkeypatch.setattr(decoders, "BLOCK", block)
+        folder = workspace / f"by {block}"
+        for shard in preprocess.make_plan(settings):
+            preprocess.make_shard(shard, folder, settings.preprocess)
+        made.append({path.relative_to(folder): path.read_bytes() for path in folder.rglob("*.pcm*")})
+    assert made[0] == made[1] and len(made[0]) == 6
+
+
 @pytest.mark.parametrize("rate, channels", [(8000, 1), (44100, 2), (48000, 1)])
 def test_resampling_keeps_what_is_below_the_lower_nyquist(workspace, change, corpus, rate, channels):
     time_axis = np.arange(rate) / rate
     tone = 0.4 * np.sin(2 * np.pi * 1000 * time_axis)
     soundfile.write(corpus / "speaker0" / "tone.wav", np.stack([tone] * channels, 1), rate)
     splits = prepared(workspace, change, corpus)
-    ((shards, number),) = [
-        (shards, number)
-        for shards in splits.values()
-        for number, clip in enumerate(shards.clips)
-        if clip["source"] == "speaker0/tone.wav"
-    ]
-    audio = shards.clip(number)
+    audio = clip(splits, "speaker0/tone.wav")
     assert len(audio) == 16000
     wanted = 0.4 * np.sin(2 * np.pi * 1000 * np.arange(16000) / 16000)
     assert np.abs(audio - wanted)[800:-800].max() < 2e-3

@@ -4,6 +4,8 @@ import resource
 import stat
 import subprocess
 import sys
+import threading
+import wave
 
 import numpy as np
 import pytest
@@ -289,3 +291,40 @@ def test_fail_fast_stops_at_the_first_bad_input(folder, run, several):
     code, _, error = run("encode", *several, "-o", "coded/", "--tokens", 1, "--fail-fast")
     assert code == 1 and "c.wav" in error
     assert left(folder / "coded") == ["a.tlc", "b.tlc"]
+
+
+def test_a_pipe_is_read_as_standard_input_is(folder, models):
+    """As a shell's `telucodec encode <(cat talk.wav)`, with a stereo recording, which is read twice."""
+    reading, writing = os.pipe()
+    feeder = threading.Thread(target=lambda: [os.write(writing, (folder / "talk.wav").read_bytes()), os.close(writing)])
+    feeder.start()
+    name = f"/dev/fd/{reading}"
+    done = process("encode", name, "-o", "x.tlc", "--step", 300, "--model", models, pass_fds=[reading], text=True)
+    os.close(reading)
+    feeder.join()
+    assert done.returncode == 0, done.stderr
+    same = process("encode", "talk.wav", "--step", 300, "--model", models)
+    assert same.returncode == 0 and (folder / "x.tlc").read_bytes() == (folder / "talk.tlc").read_bytes()
+
+
+def test_a_pipe_needs_an_output(folder, run):
+    os.mkfifo("pipe.wav")
+    code, _, error = run("encode", "pipe.wav", "--step", 300)
+    assert code == 1 and "pipe.wav needs an output: -o FILE" in error
+
+
+def test_a_recording_that_ends_early_is_coded_as_far_as_it_goes_with_a_word(folder, run):
+    whole = (folder / "talk.wav").read_bytes()
+    (folder / "cut.wav").write_bytes(whole[: len(whole) // 2])
+    code, _, error = run("encode", "cut.wav", "--step", 300)
+    assert code == 0 and "telucodec: cut.wav: ends early: its header promises 1.2 s, and 0.6 s are there" in error
+    assert json.loads(run("info", "cut.tlc", "--json")[1])["samples"] == pytest.approx(9600, abs=20)
+
+
+@pytest.mark.parametrize("name", ["ఆట" * 40 + ".wav", "a\u2028b\x85c.wav", os.fsdecode(b"caf\xe9.wav")])
+def test_any_name_can_be_coded(folder, run, name):
+    (folder / "talk.wav").rename(folder / name)
+    assert run("encode", name, "--step", 300)[0] == 0
+    assert run("decode", name[:-4] + ".tlc", "--force")[0] == 0
+    with wave.open(str(name)) as decoded:
+        assert decoded.getnframes() == 19200

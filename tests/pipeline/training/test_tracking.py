@@ -110,6 +110,21 @@ def test_disabled_starts_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_environment_can_disable_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    track("offline", tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_stages_are_two_runs_whatever_the_environment_says(tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_RUN_ID", "mine")
+    for name in ("tokens", "waveform"):
+        (tmp_path / name).mkdir()
+        track("offline", tmp_path / name)
+    stored = [path.name for name in ("tokens", "waveform") for path in offline_runs(tmp_path / name)]
+    assert len(set(stored)) == 2 and not any("mine" in name for name in stored)
+
+
 @pytest.mark.parametrize("key", [None, "not-a-key"])
 def test_online_without_a_usable_key_goes_on_offline(tmp_path, monkeypatch, capfd, key):
     if key:

@@ -1,0 +1,221 @@
+"""The two decoders of recordings: libsndfile where it is right, else ffmpeg's libraries, which PyAV brings along.
+
+libsndfile believes headers: of an MP3 file without a Xing header it returns too much or too little, of joined Ogg files only the
+first, and it cannot read FLAC of unknown length. It checks the checksums of FLAC, which ffmpeg does not.
+"""
+
+import io
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO
+
+import numpy as np
+import soundfile
+
+from telucodec.audio import headers
+from telucodec.errors import AudioError
+
+BLOCK = 1 << 20  # samples of all channels that are held at a time
+EXACT = {"PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW", "IMA_ADPCM", "MS_ADPCM"}
+CUT = re.compile(r"^ *(?:data|riff|SSND|Data Size) *: (\d+) \(should be (\d+)\)$", re.MULTILINE)  # in libsndfile's log
+DEMUXERS = (  # ffmpeg has others, which open more files or network addresses that a file names
+    "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,caf,dsf,dts,eac3,flac,flv,gsm,ircam,mlp,matroska,webm,mov,mp4,mp3,mpc,mpc8,mpeg,"
+    "mpegts,nistsphere,ogg,oma,qcp,rm,shn,tak,truehd,tta,voc,w64,wav,wv,avi"
+)
+STATES_LENGTH = {
+    "mov",
+    "matroska",
+    "flac",
+    "asf",
+    "tta",
+    "wv",
+    "ape",
+}  # ffmpeg guesses a length from the bit rate for others
+INTEGER_SCALES = {"u8": 1 << 7, "s16": 1 << 15, "s32": 1 << 31, "s64": 1 << 63}
+
+
+@dataclass
+class Recording:
+    """An open recording. `blocks` can be read once; `frames`, `peak` and `fault` are known after that.
+
+    Attributes:
+        container: what it is, such as `wav` or `matroska`.
+        promised: seconds that its header promises; None if it promises none.
+        frames: counted while they are read.
+        peak: largest magnitude of a sample so far.
+        fault: a short name and a sentence if the recording is incomplete or partly damaged.
+    """
+
+    container: str
+    rate: int
+    channels: int
+    promised: float | None
+    blocks: Iterator[np.ndarray] = field(repr=False)
+    frames: int = 0
+    peak: float = 0.0
+    fault: tuple[str, str] | None = None
+
+
+class Clamped:
+    """A file for libsndfile, which follows damaged headers to places before the beginning."""
+
+    def __init__(self, file: BinaryIO):
+        self.read, self.readinto, self.tell, self._file = file.read, file.readinto, file.tell, file  # type: ignore[attr-defined]
+
+    def seek(self, place: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self.tell(), io.SEEK_END: self._file.seek(0, io.SEEK_END)}[whence]
+        return self._file.seek(max(0, base + place))
+
+
+class Undecodable(Exception):
+    """A decoder does not know the format, or finds it damaged; the message has the decoder's words."""
+
+
+def by_libsndfile(file: BinaryIO) -> Recording:
+    """A recording of samples without compression, or in FLAC.
+
+    Raises:
+        Undecodable: libsndfile cannot read it, or not reliably.
+    """
+    try:
+        sound = soundfile.SoundFile(Clamped(file))
+    except (soundfile.LibsndfileError, RuntimeError, OSError, ValueError) as error:
+        raise Undecodable(_words(error)) from None
+    is_flac = sound.format == "FLAC"
+    if sound.subtype not in EXACT or sound.format == "OGG" or (is_flac and sound.frames > 1 << 48):
+        raise Undecodable(f"libsndfile does not read {sound.subtype} in {sound.format} reliably")
+    cut = CUT.search(sound.extra_info)
+    promised = sound.frames / sound.samplerate
+    if cut and 0 < int(cut[2]) < int(cut[1]) < headers.UNKNOWN_SIZE:
+        promised *= int(cut[1]) / int(cut[2])
+    recording = Recording(sound.format.lower(), sound.samplerate, sound.channels, promised, iter(()))
+    recording.blocks = _libsndfile_blocks(sound, file)
+    return recording
+
+
+def _libsndfile_blocks(sound: soundfile.SoundFile, file: BinaryIO) -> Iterator[np.ndarray]:
+    frames = max(1, BLOCK // sound.channels)
+    try:
+        while len(block := sound.read(frames, dtype="float32", always_2d=True)):
+            yield block
+    except (soundfile.LibsndfileError, RuntimeError, OSError, ValueError) as error:
+        raise Undecodable(_words(error)) from None
+    if sound.format == "FLAC" and headers.has_second_flac(file):
+        raise AudioError("several FLAC recordings joined into one file; split it at each `fLaC`", "joined")
+
+
+def _words(error: Exception) -> str:
+    return (getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)).rstrip(".")
+
+
+def by_ffmpeg(file: BinaryIO, ignore_length: bool = False) -> Recording:
+    """The first audio track of a recording of any kind.
+
+    Args:
+        ignore_length: read a WAV file to its end, whatever its header says.
+
+    Raises:
+        AudioError: it holds no audio track.
+        Undecodable: ffmpeg does not know the format.
+    """
+    import av  # takes 0.1 s, which plain WAV need not wait for
+
+    stated = headers.has_mp3_length(file)
+    file.seek(0)
+    options = {"format_whitelist": DEMUXERS, "protocol_whitelist": "none"}
+    try:
+        container = av.open(
+            file, options=options | ({"ignore_length": "1"} if ignore_length else {}), metadata_errors="replace"
+        )
+    except (av.FFmpegError, ValueError, OSError) as error:
+        raise Undecodable(_ffmpeg_words(error)) from None
+    if not container.streams.audio:
+        others = sorted({stream.type for stream in container.streams})
+        raise AudioError(f"holds no audio track, only {', '.join(others) or 'nothing'}", "not_audio")
+    stream = container.streams.audio[0]
+    if stream.codec_context is None:
+        raise Undecodable("compressed in a way that ffmpeg does not know")
+    if not (stream.rate and stream.channels):
+        raise Undecodable("its header has no sample rate or no channels")
+    kind = container.format.name.split(",")[0]
+    recording = Recording(kind, stream.rate, stream.channels, _promised(container, stream, kind, stated), iter(()))
+    recording.blocks = _ffmpeg_blocks(container, stream, recording)
+    return recording
+
+
+def _promised(container: Any, stream: Any, kind: str, stated: bool) -> float | None:
+    """The length in the header, in seconds; None where ffmpeg's length is its own guess."""
+    import av
+
+    if kind == "caf" and stream.codec.name.startswith("pcm"):
+        return stream.frames / stream.rate if stream.frames else None
+    if kind not in STATES_LENGTH and not (kind == "mp3" and stated):
+        return None
+    if stream.duration is not None and stream.time_base is not None:
+        return float(stream.duration * stream.time_base)
+    return None if container.duration is None else container.duration / av.time_base
+
+
+def _ffmpeg_blocks(container: Any, stream: Any, recording: Recording) -> Iterator[np.ndarray]:
+    """Blocks of about `BLOCK` samples. Packets that cannot be decoded are left out and counted."""
+    import av
+
+    packets = damaged = frames = count = 0
+    held: list[np.ndarray] = []
+    last = ""  # what is wrong with the last packet
+    demuxed = container.demux(stream)
+    while True:
+        packet = None
+        try:
+            packet = next(demuxed, None)
+            if packet is None:
+                break
+            packets += packet.size > 0
+            decoded = packet.decode()
+            last = "" if packet.size else last  # ffmpeg ends with an empty packet
+        except av.PatchWelcomeError as error:
+            raise AudioError(
+                f"changes its format on the way; split it there ({_ffmpeg_words(error)})", "joined"
+            ) from None
+        except av.FFmpegError as error:
+            damaged, last = damaged + 1, _ffmpeg_words(error)
+            if packet is None:  # it cannot be divided into packets any more
+                break
+            continue
+        for frame in decoded:
+            held.append(_samples(frame, recording))
+            count += held[-1].size
+        if count >= BLOCK:
+            yield np.concatenate(held)
+            held, frames, count = [], frames + count, 0
+    if held:
+        yield np.concatenate(held)
+    if not frames + count:
+        raise Undecodable(last or "no samples")
+    if last and recording.container != "mp3":  # whose end often holds tags
+        recording.fault = "truncated", f"its last packet is incomplete ({last})"
+    elif damaged > max(1, packets // 100):
+        recording.fault = "damaged", f"{damaged} of its {packets} packets cannot be decoded"
+
+
+def _samples(frame: Any, recording: Recording) -> np.ndarray:
+    """A frame as float32 [frames, channels] with full scale at 1."""
+    channels, rate = frame.layout.nb_channels, frame.sample_rate
+    if (channels, rate) != (recording.channels, recording.rate):
+        raise AudioError(
+            f"changes from {recording.rate} Hz and {recording.channels} channels to {rate} Hz and {channels} on the way; "
+            "split it there",
+            "joined",
+        )
+    values = frame.to_ndarray()
+    values = values.T if frame.format.is_planar else values.reshape(-1, channels)
+    scale = INTEGER_SCALES.get(frame.format.name.removesuffix("p"))
+    if scale is None:
+        return np.asarray(values, np.float32)
+    offset = scale if frame.format.name.startswith("u8") else 0
+    return ((values.astype(np.float64) - offset) / scale).astype(np.float32)
+
+
+def _ffmpeg_words(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)

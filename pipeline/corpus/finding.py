@@ -1,0 +1,121 @@
+"""The recordings below a folder, also those inside parquet files and tars, and who speaks in each."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.common import files
+from pipeline.common.sections import Data
+from pipeline.common.stage import StageError
+from pipeline.corpus import manifests, packs
+from pipeline.corpus.layouts import LAYOUTS, Layout, speaker
+from telucodec.audio import folders
+
+
+@dataclass(frozen=True)
+class Item:
+    """A recording: its path below the root, which `FILE#KEY` is inside another file, and its speaker."""
+
+    path: str
+    file: Path
+    key: str | None
+    speaker: str
+
+
+@dataclass
+class Corpus:
+    """The recordings below one root."""
+
+    name: str  # "data" or "evaluation"
+    root: Path
+    items: list[Item]
+    ignored: int  # number of other files
+
+
+def find(name: str, root: str, data: Data) -> Corpus:
+    """All recordings below a folder, except hidden ones; where a manifest names the speakers, those that it names.
+
+    Raises:
+        StageError: the folder does not exist, cannot be listed, or holds no recording; or a manifest cannot be used.
+    """
+    key = "data.root" if name == "data" else "evaluate.root"
+    folder = files.resolve_root(root)
+    if not os.path.isdir(folder):
+        raise StageError(f"{key} is {root!r}, but there is no folder {folder}; set it with -S {key}=DIR")
+    try:
+        entries = list(folders.walk(folder))
+    except OSError as error:
+        remedy = f"make it readable or move it out of {key}"
+        raise StageError(f"cannot list {error.filename}: {error.strerror}; {remedy}") from None
+    layout = LAYOUTS[data.corpus] if data.corpus else Layout()
+    pattern = layout.pattern or data.speaker_pattern
+    items = sorted(
+        (item for file in entries for item in _items(folder, file, layout, pattern)), key=lambda item: item.path
+    )
+    ignored = len(entries) - len({item.file for item in items})
+    if not items:
+        suffixes = " ".join(sorted({*folders.SUFFIXES, packs.PARQUET, packs.TAR}))
+        raise StageError(
+            f"{key} is {root!r}: no recording in {folder} ({ignored} other files). Searched for {suffixes}"
+        )
+    said = _said(folder, entries, data, layout) if name == "data" else {}
+    if said:
+        named = _named(items, said)
+        items, ignored = named, ignored + len(items) - len(named)
+    return Corpus(name, folder, items, ignored)
+
+
+def _items(root: Path, file: Path, layout: Layout, pattern: str) -> Iterator[Item]:
+    relative = file.relative_to(root).as_posix()
+    if folders.is_recording(file):
+        yield Item(relative, file, None, speaker(_shown(relative), pattern))
+    elif packs.is_pack(file):
+        for member in packs.members(file, layout.column):
+            yield Item(f"{relative}#{member.key}", file, member.key, member.speaker or speaker(member.name, pattern))
+
+
+def _said(root: Path, entries: list[Path], data: Data, layout: Layout) -> dict[str, str | None]:
+    """The speaker of each entry of `data.manifest`, or of the manifests of the corpus."""
+    if data.manifest is not None:
+        place = files.resolve_root(data.manifest)
+        path = place if place.exists() else root / data.manifest
+        if not path.is_file():
+            raise StageError(f"data.manifest is {data.manifest!r}, but there is no file {place} or {path}")
+        return manifests.speakers(path)
+    found: dict[str, str | None] = {}
+    lists = sorted(path for path in entries if any(map(path.match, layout.manifests)))
+    for path in lists:
+        found |= manifests.speakers(path, layout.columns)
+    if layout.manifests and not layout.pattern and not lists and not any(map(packs.is_pack, entries)):
+        wanted = " or ".join(layout.manifests)
+        raise StageError(
+            f"data.corpus is {data.corpus!r}, whose {wanted} names the speakers, but {root} has none; set data.root"
+        )
+    return found
+
+
+def _named(items: list[Item], said: dict[str, str | None]) -> list[Item]:
+    """The items that a manifest names, with its speakers.
+
+    Raises:
+        StageError: it names none of them, or one that may be several.
+    """
+    by_path = {item.path: item for item in items}
+    matcher, named = manifests.Matcher(by_path), {}
+    for entry, who in said.items():
+        try:
+            path = matcher.find(entry)
+        except LookupError as error:
+            raise StageError(f"the manifest is not clear: {error}; write longer paths into it") from None
+        if path is not None:
+            item = by_path[path]
+            named[path] = Item(item.path, item.file, item.key, who or item.path)
+    if not named:
+        example, first = next(iter(said)), items[0].path
+        raise StageError(f"no recording is named by the manifest: it has {example!r}, and the folder {first!r}")
+    return [named[path] for path in sorted(named)]
+
+
+def _shown(path: str) -> str:
+    return os.fsencode(path).decode("utf-8", "backslashreplace")

@@ -1,0 +1,156 @@
+"""Lengths are counted: whatever a header says, what is there is read, and a recording that ends early says so."""
+
+import struct
+
+import numpy as np
+import pytest
+import soundfile
+
+from telucodec.audio.reading import opened, read_with_notes
+from telucodec.errors import AudioError
+from tests.codec.audio import recordings
+
+RATE = 16000
+
+
+def seconds(path):
+    return len(read_with_notes(path, RATE).samples) / RATE
+
+
+def promised(path):
+    with opened(path) as recording:
+        return recording.promised
+
+
+def cut(path, share):
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    return path
+
+
+def joined(path, *others):
+    path.write_bytes(b"".join(other.read_bytes() for other in others))
+    return path
+
+
+def test_mp3_with_a_cover_and_without_a_length(tmp_path, spoken):
+    path = tmp_path / "x.mp3"
+    recordings.write(path, spoken(3.1), RATE, "libmp3lame", "mp3", picture=True, write_xing="0")
+    assert seconds(path) == pytest.approx(3.1, abs=0.15)
+    assert promised(path) is None
+
+
+@pytest.mark.parametrize("silence_first", [False, True])
+def test_mp3_of_a_variable_rate_without_a_length(tmp_path, spoken, silence_first):
+    audio = np.concatenate([spoken(20.0), np.zeros(5 * RATE, np.float32)])
+    path = recordings.write_variable_mp3(tmp_path / "x.mp3", audio[::-1] if silence_first else audio, RATE)
+    assert seconds(path) == pytest.approx(25, abs=0.15)
+
+
+@pytest.mark.parametrize(
+    "codec, container, options",
+    [
+        ("libmp3lame", "mp3", {}),
+        ("pcm_s16le", "wav", {}),
+        ("pcm_s16le", "w64", {}),
+        ("pcm_s16be", "aiff", {}),
+        ("pcm_s16be", "au", {}),
+        ("pcm_s16be", "caf", {}),
+        ("flac", "flac", {}),
+        ("aac", "mp4", {"movflags": "+faststart"}),
+        ("libopus", "webm", {}),
+    ],
+)
+def test_a_recording_that_is_cut_is_read_as_far_as_it_goes_and_says_so(tmp_path, spoken, codec, container, options):
+    path = tmp_path / "x.wav"
+    rate = 48000 if codec == "libopus" else RATE
+    recordings.write(path, spoken(12.0, 0, rate), rate, codec, container, **options)
+    assert promised(path) == pytest.approx(12, abs=0.15)
+    sound = read_with_notes(cut(path, 0.6), RATE)
+    assert sound.fault == "truncated"
+    assert sound.notes[0].startswith("ends early: its header promises 12.")
+    assert 5 < len(sound.samples) / RATE < 9
+    assert np.abs(sound.samples[-4 * RATE :]).max() > 1000  # no silence in place of what is missing
+
+
+def test_flac_of_unknown_length(tmp_path, spoken):
+    path = recordings.write(tmp_path / "x.flac", spoken(3.1), RATE, "flac", "flac", seekable=False)
+    assert promised(path) is None
+    sound = read_with_notes(path, RATE)
+    assert np.array_equal(sound.samples, np.round(spoken(3.1) * 32767))
+    assert read_with_notes(cut(path, 0.7), RATE).fault == "truncated"
+
+
+def test_damage_in_flac_is_noticed(tmp_path, spoken):
+    soundfile.write(tmp_path / "x.flac", spoken(30.0), RATE)
+    content = bytearray((tmp_path / "x.flac").read_bytes())
+    content[len(content) // 2] ^= 0x55
+    (tmp_path / "x.flac").write_bytes(content)
+    sound = read_with_notes(tmp_path / "x.flac", RATE)
+    assert sound.fault == "damaged" and len(sound.samples) > 29 * RATE
+
+
+def test_flac_with_a_wrong_number_of_channels_is_refused(tmp_path, spoken):
+    path = tmp_path / "x.flac"
+    soundfile.write(path, spoken(1.5), RATE)
+    content = bytearray(path.read_bytes())
+    content[20] |= 3 << 1
+    path.write_bytes(content)
+    with pytest.raises(AudioError, match=r"x\.flac: "):
+        seconds(path)
+
+
+@pytest.mark.parametrize("form", ["VORBIS", "OPUS"])
+def test_joined_ogg_files_are_read_to_the_end(tmp_path, spoken, form):
+    soundfile.write(tmp_path / "a.ogg", spoken(1.5), RATE, format="OGG", subtype=form)
+    path = joined(tmp_path / "x.ogg", *[tmp_path / "a.ogg"] * 2)
+    assert seconds(path) == pytest.approx(3.0, abs=0.05)
+
+
+def test_joined_ogg_files_of_other_channels_are_refused(tmp_path, spoken):
+    soundfile.write(tmp_path / "a.ogg", spoken(1.5), RATE)
+    soundfile.write(tmp_path / "b.ogg", np.stack([spoken(1.5)] * 2, 1), RATE)
+    path = joined(tmp_path / "x.ogg", tmp_path / "a.ogg", tmp_path / "b.ogg")
+    with pytest.raises(AudioError, match=r"x\.ogg: changes .*; split it there") as refused:
+        seconds(path)
+    assert refused.value.reason == "joined"
+
+
+def test_joined_mp3_files_are_read_to_the_end(tmp_path, spoken):
+    recordings.write(tmp_path / "a.mp3", spoken(5.0), RATE, "libmp3lame", "mp3")
+    path = joined(tmp_path / "x.mp3", *[tmp_path / "a.mp3"] * 2)
+    assert seconds(path) == pytest.approx(10.0, abs=0.3)
+
+
+def test_joined_flac_files_are_refused(tmp_path, spoken):
+    soundfile.write(tmp_path / "a.flac", spoken(1.5), RATE)
+    path = joined(tmp_path / "x.flac", *[tmp_path / "a.flac"] * 2)
+    with pytest.raises(AudioError, match="several FLAC recordings joined"):
+        seconds(path)
+
+
+@pytest.mark.parametrize("size", [0, 4000, 0x7FFFFFFF, 0xFFFFFFFF])
+def test_wav_with_a_length_that_is_not_so(tmp_path, spoken, size):
+    """Written into a pipe, by a recorder that died, or longer than 4 GB, where the length begins again at 0."""
+    path = tmp_path / "x.wav"
+    soundfile.write(path, spoken(3.1), RATE)
+    content = bytearray(path.read_bytes())
+    content[40:44] = struct.pack("<I", size)
+    path.write_bytes(content)
+    sound = read_with_notes(path, RATE)
+    assert len(sound.samples) == 3.1 * RATE and sound.fault is None
+
+
+def test_what_follows_the_samples_is_not_read_as_sound(tmp_path, spoken):
+    path = tmp_path / "x.wav"
+    soundfile.write(path, spoken(3.1), RATE)
+    notes = b"LIST" + struct.pack("<I", 20000) + b"INFO" + b"cmnt" * 4999
+    path.write_bytes(path.read_bytes() + notes)
+    assert seconds(path) == 3.1
+
+
+def test_a_header_without_samples_has_none(tmp_path):
+    soundfile.write(tmp_path / "x.wav", np.zeros(0), RATE)
+    path = tmp_path / "x.wav"
+    path.write_bytes(path.read_bytes() + b"LIST" + struct.pack("<I", 8) + b"INFOcmnt")
+    assert seconds(path) == 0
