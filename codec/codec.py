@@ -17,13 +17,14 @@ from telucodec.errors import ContainerError, ModelError
 from telucodec.files import container
 from telucodec.files.container import Header, Mode
 from telucodec.files.packets import Packet, packets_of
-from telucodec.models import KINDS, ModelFolder
+from telucodec.models import ENHANCER, KINDS, ModelFolder
 from telucodec.operating_point import OperatingPoint, integer
 from telucodec.tokens.engine import TokenEngine
 from telucodec.tokens.files import TokenFiles
 from telucodec.tokens.packets import TokenPackets
 from telucodec.tokens.streaming import TokenStreamDecoder, TokenStreamEncoder, checked_tokens
 from telucodec.waveform.engine import Engine, WaveformEngine
+from telucodec.waveform.enhancer import EnhancerEngine
 from telucodec.waveform.files import WaveformFiles
 from telucodec.waveform.packets import WaveformPackets
 from telucodec.waveform.quantization import Settings
@@ -148,45 +149,49 @@ class Codec:
             return self._token_files.write(coder.codes(audio), len(audio))
         return self._token_files.fitted(audio, coder.num_codebooks, point.kbps, strict)
 
-    def decode(self, data: bytes, lenient: bool = False) -> np.ndarray:
+    def decode(self, data: bytes, lenient: bool = False, enhance: bool = True) -> np.ndarray:
         """The bytes of a file to float32 audio [samples]. Values may lie beyond [-1, 1] where the speech was loud.
 
         Args:
             lenient: put silence where a packet is damaged or missing, instead of raising.
+            enhance: let a network improve the sound of a waveform file made with `perception`. Without it, the output of a
+                waveform file is the same to the bit on every machine.
 
         Raises:
             ContainerError: the file is damaged.
             ModelError: it was made with another model, or the model it needs is not there.
         """
-        parts = list(self.decode_blocks(data, lenient))
+        parts = list(self.decode_blocks(data, lenient, enhance))
         return np.concatenate(parts) if parts else np.zeros(0, np.float32)
 
-    def decode_blocks(self, data: bytes, lenient: bool = False) -> Iterator[np.ndarray]:
+    def decode_blocks(self, data: bytes, lenient: bool = False, enhance: bool = True) -> Iterator[np.ndarray]:
         """As `decode`, a stretch at a time, in bounded memory."""
         header, samples, packets = self._opened(data, lenient)
-        blocks = self._token_blocks if header.mode is Mode.TOKENS else self._waveform_files.read
-        for block in blocks(header, packets, lenient) if samples else ():
+        if header.mode is Mode.TOKENS:
+            blocks = self._token_blocks(header, packets, lenient)
+        else:
+            blocks = self._waveform_files.read(header, packets, lenient, enhance)
+        for block in blocks if samples else ():
             yield block[:samples].astype(np.float32)
             samples = max(samples - len(block), 0)
 
-    def stream_encoder(self, step: int, perception: float = 0.0, level: float = 0.1) -> StreamEncoder:
-        """An encoder for speech as it arrives: one packet per frame of 15 ms, with a latency of 30 ms.
+    def stream_encoder(self, step: int, perception: float = 0.0) -> StreamEncoder:
+        """An encoder for speech as it arrives, with a latency of 30 ms; with `perception`, of 45 ms.
 
         Args:
             step: as in `encode`.
             perception: as in `encode`.
-            level: expected RMS of the speech; only matters with `perception`.
 
         Raises:
             CodecError: a value is out of range.
             ModelError: the waveform model is not there, or damaged.
         """
         point = OperatingPoint(step=step, perception=perception)
-        return self._waveform_files.live(integer("step", step), point.perception, level)
+        return self._waveform_files.live(integer("step", step), point.perception)
 
-    def stream_decoder(self) -> StreamDecoder:
-        """A decoder for bytes as they arrive."""
-        return StreamDecoder(self._stream_coder)
+    def stream_decoder(self, enhance: bool = True) -> StreamDecoder:
+        """A decoder for bytes as they arrive; `enhance` as in `decode`."""
+        return StreamDecoder(lambda header: self._stream_coder(header, enhance))
 
     def tokenize(self, audio: np.ndarray, num_codebooks: int = 0) -> np.ndarray:
         """Audio [samples] to tokens [num_codebooks, frames], int64: what `encode` with `tokens` puts into a file.
@@ -280,9 +285,9 @@ class Codec:
             )
         return model
 
-    def _stream_coder(self, header: Header) -> WaveformPackets:
+    def _stream_coder(self, header: Header, enhance: bool) -> WaveformPackets:
         self._checked_model(header)
-        return self._waveform_files.coder(Settings(*header.settings))
+        return self._waveform_files.coder(Settings(*header.settings), enhance)
 
     def _checked(self, tokens: np.ndarray) -> np.ndarray:
         return checked_tokens(np.asarray(tokens), self._tokens.num_codebooks, self._tokens.codebook_size)
@@ -315,4 +320,6 @@ class Codec:
 
     @functools.cached_property
     def _waveform_files(self) -> WaveformFiles:
-        return WaveformFiles(self._make_engine(self._model("waveform")), self._model("waveform").id[:4])
+        model, folder = self._model("waveform"), self._folders["waveform"] / ENHANCER
+        enhancer = EnhancerEngine(ModelFolder(folder, ENHANCER, self._threads)) if folder.is_dir() else None
+        return WaveformFiles(self._make_engine(model), model.id[:4], enhancer)

@@ -29,14 +29,14 @@ class ExactMDCT:
 
     def __init__(self, hop: int):
         self.hop = hop
-        self._basis = _on_grid(mdct_basis(hop), BASIS_BITS)
+        self._basis = on_grid(mdct_basis(hop), BASIS_BITS)
 
     def analyse(self, before: np.ndarray, audio: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Frames [frames, hop] of whole hops of audio [frames * hop], which follow the samples `before` [hop].
 
         Returns the frames and the last hop, which comes before the next ones.
         """
-        blocks = _on_grid(np.concatenate([before, audio]), SAMPLE_BITS).reshape(-1, self.hop)
+        blocks = on_grid(np.concatenate([before, audio])).reshape(-1, self.hop)
         return np.concatenate([blocks[:-1], blocks[1:]], axis=1) @ self._basis.T, blocks[-1]
 
     def synthesise(self, overlap: np.ndarray, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -44,7 +44,7 @@ class ExactMDCT:
 
         It lies one hop before the end of the frames. Returns the audio and the overlap with the next frames.
         """
-        windowed = _on_grid(frames, SAMPLE_BITS) @ self._basis
+        windowed = on_grid(frames) @ self._basis
         waiting = np.concatenate([overlap[None], windowed[:, self.hop :]])
         return (windowed[:, : self.hop] + waiting[:-1]).reshape(-1), waiting[-1]
 
@@ -53,5 +53,6 @@ class ExactMDCT:
         return np.zeros(self.hop)
 
 
-def _on_grid(x: np.ndarray, bits: int) -> np.ndarray:
+def on_grid(x: np.ndarray, bits: int = SAMPLE_BITS) -> np.ndarray:
+    """Values [...] rounded to multiples of 2^-bits, float64."""
     return np.rint(np.asarray(x, np.float64) * 2.0**bits) * 2.0**-bits

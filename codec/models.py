@@ -18,6 +18,7 @@ from telucodec.errors import ModelError
 from telucodec.graphs import session
 
 KINDS = "waveform", "tokens"
+ENHANCER = "enhancer"  # a model in a subfolder of a waveform model
 FORMAT = 2  # of runtime.json
 WEIGHTS, GRAPHS, RUNTIME = "model.safetensors", "graphs", "runtime.json"
 

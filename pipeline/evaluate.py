@@ -31,6 +31,7 @@ from pipeline.common.stage import StageError
 from telucodec import Codec, OperatingPoint
 from telucodec.audio.metrics import measure
 from telucodec.errors import OutOfReachWarning
+from telucodec.models import ENHANCER
 from telucodec.networks import runtime
 
 ORIGINAL = "original"  # stands where others name an operating point: what judges say about the clips themselves
@@ -68,6 +69,10 @@ def trained(model: str, threads: int) -> Iterator[Codec]:
     with tempfile.TemporaryDirectory() as folder:
         shutil.copytree(files.MODELS / model, Path(folder) / model)
         runtime.complete(Path(folder) / model, model)
+        if model == "waveform":
+            enhancer = Path(folder) / model / ENHANCER
+            shutil.copytree(files.MODELS / ENHANCER, enhancer)
+            runtime.complete(enhancer, ENHANCER)
         yield telucodec.load(folder, [model], threads)
 
 

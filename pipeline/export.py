@@ -20,6 +20,8 @@ from pipeline.common.stage import StageError
 from pipeline.results import hub_card, model_card
 from telucodec.codec import Codec
 from telucodec.graphs import session
+from telucodec.models import ENHANCER, ModelFolder
+from telucodec.networks.enhancer.model import Enhancer, Frames
 from telucodec.networks.exact import EXACT_LIMIT, exact_layers
 from telucodec.networks.graphs.tokens import decoder_graph, encoder_graph
 from telucodec.networks.hub import folder as hub_folder
@@ -30,6 +32,11 @@ from telucodec.networks.tokens.vocoder import Vocoder
 from telucodec.networks.waveform.model import WaveformCodec
 from telucodec.tokens.vocoder import SpeechSynthesis
 from telucodec.vocoder.analysis import SpeechAnalysis
+from telucodec.waveform.engine import WaveformEngine
+from telucodec.waveform.enhancer import EnhancerEngine
+from telucodec.waveform.grids import FULL_SHAPING
+from telucodec.waveform.packets import WaveformPackets
+from telucodec.waveform.quantization import Settings
 
 TOLERANCE = 1e-4  # largest allowed difference of a sample
 DIFFERING = 0.01  # share of frames in which rounding may tip PyTorch to another code than ONNX Runtime
@@ -45,10 +52,8 @@ def main(params: Params, model: str) -> None:
             verified = export_hub(files.EXPORT / "tokens", folder, speech)
             card = hub_card.render(params)
         else:
-            for name in ("model.safetensors", "config.json"):
-                shutil.copy2(files.MODELS / model / name, folder / name)
-            complete(folder, model)
-            verified = (export_tokens if model == "tokens" else verify_waveform)(folder, speech)
+            _copy(model, folder)
+            verified = (export_tokens if model == "tokens" else export_waveform)(folder, speech)
             card = model_card.render(params, model)
         files.write_text(folder / "README.md", card)
     sizes = {
@@ -57,6 +62,13 @@ def main(params: Params, model: str) -> None:
         if path.suffix in (".safetensors", ".onnx")
     }
     files.write_json(files.METRICS / model / "export.json", {**verified, **sizes})
+
+
+def _copy(model: str, folder: Path) -> None:
+    """A trained model as the runtime reads it."""
+    for name in ("model.safetensors", "config.json"):
+        shutil.copy2(files.MODELS / model / name, folder / name)
+    complete(folder, model)
 
 
 def export_tokens(folder: Path, speech: np.ndarray) -> dict[str, float]:
@@ -163,12 +175,16 @@ def export_hub(tokens: Path, folder: Path, speech: np.ndarray) -> dict[str, floa
     return {"verified_frames": expected.shape[1], "largest_difference": difference}
 
 
-def verify_waveform(folder: Path, speech: np.ndarray) -> dict[str, float]:
-    """Code speech [samples] with the exported weights; decode with one thread, with two, and with PyTorch.
+def export_waveform(folder: Path, speech: np.ndarray) -> dict[str, float]:
+    """Add the enhancer to a folder with the model, and verify both.
+
+    The weights decode speech [samples] with one thread, with two, and in PyTorch.
 
     Raises:
-        StageError: as `largest_sum`, or the outputs differ in any bit.
+        StageError: as `largest_sum` and `verify_enhancer`, or the outputs differ in any bit.
     """
+    (folder / ENHANCER).mkdir()
+    _copy(ENHANCER, folder / ENHANCER)
     network = WaveformCodec.load(folder)
     largest = largest_sum(network)
     codecs = [Codec({"waveform": folder}, threads) for threads in (1, 2)]
@@ -177,7 +193,39 @@ def verify_waveform(folder: Path, speech: np.ndarray) -> dict[str, float]:
     output, *others = (codec.decode(data) for codec in codecs)
     if not all(np.array_equal(output, other) for other in others):
         raise StageError("one thread, two threads and PyTorch decode a file differently; export/ is not written")
-    return {"verified_seconds": len(speech) / network.config.sample_rate, "largest_sum": largest}
+    return {
+        "verified_seconds": len(speech) / network.config.sample_rate,
+        "largest_sum": largest,
+        "largest_difference": verify_enhancer(folder, network, speech),
+    }
+
+
+def verify_enhancer(folder: Path, codec: WaveformCodec, speech: np.ndarray) -> float:
+    """Compare the enhancer in `folder` with PyTorch on decoded speech [samples], at once and frame by frame.
+
+    Returns:
+        The largest difference of a coefficient.
+
+    Raises:
+        StageError: it is above TOLERANCE.
+    """
+    coder = WaveformPackets(WaveformEngine(ModelFolder(folder, "waveform")), Settings(VERIFIED_STEP, FULL_SHAPING))
+    _, [frames] = coder.encode([codec.mdct(torch.from_numpy(speech)[None])[0].double().numpy()])
+    network, engine = Enhancer.load(folder / ENHANCER), EnhancerEngine(ModelFolder(folder / ENHANCER, ENHANCER))
+    with torch.no_grad():
+        expected, _ = network(Frames(*(torch.from_numpy(part).float()[None] for part in frames)), network.start(1))
+    whole, _ = engine.run(*frames, engine.start())
+    past, pieces = engine.start(), []
+    for number in range(len(whole)):
+        coefficients, noise, steps = (part[number : number + 1] for part in frames)
+        piece, past = engine.run(coefficients, noise, steps, past)
+        pieces.append(piece)
+    difference = max(float(np.abs(found - expected[0].numpy()).max()) for found in (whole, np.concatenate(pieces)))
+    if difference > TOLERANCE:
+        raise StageError(
+            f"the enhancer differs from PyTorch by {difference:.2e}, more than {TOLERANCE}; export/ is not written"
+        )
+    return difference
 
 
 def largest_sum(network: nn.Module) -> int:

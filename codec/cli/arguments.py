@@ -67,6 +67,9 @@ def parser() -> argparse.ArgumentParser:
     decode = command("decode", "Decode .tlc files to 16-bit WAV files.")
     _add_files(decode, ".tlc files; - is standard input")
     _add_many(decode)
+    decode.add_argument(
+        "--plain", action="store_true", help="without the network that improves files with --perception"
+    )
     decode.add_argument("--lenient", action="store_true", help="silence for damaged packets instead of an error")
     info = command("info", "Print what a .tlc file holds.", model=False)
     info.add_argument("input", metavar="FILE", help="a .tlc file; - is standard input")

@@ -11,7 +11,7 @@ def run(options: argparse.Namespace) -> None:
     pairs, codec = jobs(options, ".wav"), load(options.model)
 
     def decode(source: str) -> None:
-        blocks = codec.decode_blocks(read_bytes(source), options.lenient)
+        blocks = codec.decode_blocks(read_bytes(source), options.lenient, not options.plain)
         write_wav(pairs[source], blocks, codec.sample_rate)
 
     each(list(pairs), decode, options.fail_fast)

@@ -11,7 +11,7 @@ def run(options: argparse.Namespace) -> None:
     data = read_bytes(options.input)
     with named(options.input):
         header, start = read_header(data)
-    names = ("step", "knee") if header.mode is Mode.WAVEFORM else ("codebooks", "mean_codebooks")
+    names = ("step", "shaping") if header.mode is Mode.WAVEFORM else ("codebooks", "mean_codebooks")
     seconds = None if header.samples is None else header.samples / header.sample_rate
     facts = {
         "mode": header.mode.name.lower(),

@@ -13,7 +13,7 @@ from enum import IntEnum
 from telucodec.errors import ContainerError
 
 MAGIC = b"TLC"
-VERSION = 1
+VERSION = 2
 MARKER = 0xA5
 NUMBER_FACTOR = 0x9E3779 | 1  # odd, so that a number can be computed from a checksum modulo 2^24
 NUMBER_INVERSE = pow(NUMBER_FACTOR, -1, 1 << 24)
@@ -41,11 +41,13 @@ class Header:
     samples: int | None  # exact length; None: known at the end of the stream
     packet_frames: int  # frames of a packet; the last of a file of known length has as many as are left
     key_packets: int  # packets from one that is decodable by itself to the next
-    settings: tuple[int, ...]  # waveform: step, knee; tokens: most codebooks of a frame, about how many on average or 0
+    settings: tuple[
+        int, ...
+    ]  # waveform: step, shaping; tokens: most codebooks of a frame, about how many on average or 0
 
     def __post_init__(self) -> None:
         allowed = {
-            Mode.WAVEFORM: (range(1 << 10), range(1 << 8)),
+            Mode.WAVEFORM: (range(1 << 10), range(17)),
             Mode.TOKENS: (range(1, 33), range(33)),
         }[self.mode]
         checks = (
@@ -82,8 +84,8 @@ def write_header(header: Header) -> bytes:
     body += _varint(0 if header.samples is None else header.samples + 1)
     body += _varint(header.packet_frames) + _varint(header.key_packets)
     if header.mode is Mode.WAVEFORM:
-        step, knee = header.settings
-        body += step.to_bytes(2, "big") + bytes([knee])
+        step, shaping = header.settings
+        body += step.to_bytes(2, "big") + bytes([shaping])
     else:
         body += bytes(header.settings)
     return bytes(body) + (zlib.crc32(body) & 0xFFFF).to_bytes(2, "big")

@@ -51,6 +51,15 @@ def relu(x: Tensor) -> Tensor:
     return on_grid(x, ACTIVATION_BITS, 0, ACTIVATION_LIMIT)
 
 
+def straightened(x: Tensor) -> Tensor:
+    """log2 of an approximation to 2^x that is linear between powers of two, so that it needs no exponential function.
+
+    Source: Mitchell, "Computer multiplication and division using binary logarithms", IRE Transactions EC-11, 1962.
+    """
+    whole = x.detach().floor()
+    return whole + (1 + x - whole).log2()
+
+
 class ExactWeights(nn.Module):
     """8-bit weights, whose unit follows from the fan-in, and a bias in the unit of the sums."""
 

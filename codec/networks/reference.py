@@ -3,9 +3,12 @@
 import numpy as np
 import torch
 
+from telucodec.exact import ACTIVATION_BITS
 from telucodec.networks.exact import activation
 from telucodec.networks.waveform import entropy
 from telucodec.networks.waveform.model import WaveformCodec
+from telucodec.waveform import levels
+from telucodec.waveform.levels import LevelCoder
 from telucodec.waveform.quantization import Prices, Settings
 
 
@@ -18,7 +21,14 @@ class TorchEngine:
         self.frequencies = codec.frequencies.float().numpy()
         self.centroids = codec.centroids.numpy()
         self.prices = Prices(self.frequencies.astype(np.float64))
-        self.context = codec.context
+        self.context, self._levels = codec.context, codec.levels
+        self.levels = LevelCoder(self._logarithms, codec.levels.bits)
+
+    @torch.no_grad()
+    def _logarithms(self, number: int, context: np.ndarray) -> np.ndarray:
+        unit = 2.0**-ACTIVATION_BITS
+        outputs = self._levels.logarithms(number, torch.from_numpy(context) * unit)
+        return (outputs * 2.0**self._levels.bits).int().numpy()
 
     def walk(self, settings: Settings, packets: int = 1) -> "TorchWalk":
         """Start this many packets with the same settings."""
@@ -31,13 +41,15 @@ class TorchWalk:
     def __init__(self, engine: TorchEngine, conditions: torch.Tensor):
         self._context, self._conditions = engine.context, conditions
         self._state = self._context.start(len(conditions))
+        self.history = levels.start(len(conditions))
         self._nothing = conditions.new_zeros(len(conditions), 0, engine.hop)
 
     @torch.no_grad()
-    def kinds(self, number: int, values: np.ndarray) -> np.ndarray:
+    def kinds(self, number: int, expected: np.ndarray, values: np.ndarray) -> np.ndarray:
         """The kinds of distribution [batch, bins of the pass] of pass `number`, given the integers [batch, bins] so far."""
         if number == 0:
-            self._trunk, self._state = self._context.trunk(self._state, self._conditions, self._nothing)
+            known = torch.from_numpy(expected[:, None]) * 2.0**-ACTIVATION_BITS
+            self._trunk, self._state = self._context.trunk(self._state, self._conditions, known, self._nothing)
         features = self._context.features(torch.from_numpy(values))
         return entropy.kinds(self._context.head(number, self._trunk, features)).numpy()
 

@@ -3,9 +3,12 @@
 import hashlib
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 
 from telucodec import models
+from telucodec.networks.enhancer.model import Enhancer
+from telucodec.networks.graphs import enhancer as enhancer_graph
 from telucodec.networks.graphs import tokens as token_graph
 from telucodec.networks.graphs import waveform as waveform_graph
 from telucodec.networks.tokens.model import TokenCodec
@@ -20,9 +23,14 @@ def complete(folder: Path, kind: str) -> None:
 
     Args:
         folder: holds `model.safetensors` and `config.json`.
-        kind: `tokens` or `waveform`.
+        kind: `tokens`, `waveform` or `enhancer`.
     """
-    if kind == "tokens":
+    graphs: dict[str, tuple[bytes, list[str]]]
+    shape: dict[str, object]
+    if kind == models.ENHANCER:
+        enhancer = Enhancer.load(folder)
+        graphs, shape = enhancer_graph.runtime_graphs(enhancer), asdict(enhancer.config)
+    elif kind == "tokens":
         tokens = TokenCodec.load(folder)
         graphs, shape = token_graph.runtime_graphs(tokens), _token_shape(tokens)
     else:
@@ -65,4 +73,5 @@ def _waveform_shape(codec: WaveformCodec) -> dict[str, object]:
         "channels": context.channels,
         "taps": context.taps,
         "dilations": list(context.dilations),
+        "level_bits": codec.levels.bits,
     }

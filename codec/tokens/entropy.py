@@ -9,11 +9,9 @@ import numpy as np
 import onnxruntime
 
 from telucodec.errors import DamagedPacketError
-from telucodec.exact import ACTIVATION_BITS, ACTIVATION_LIMIT
+from telucodec.exact import ACTIVATION_BITS, ACTIVATION_LIMIT, straightened_powers
 from telucodec.models import Model
 
-PRECISION = 16  # the greatest frequencies lie between 2^16 and 2^17
-MANTISSA_BITS, EXPONENT_BIAS = 23, 127  # of float32
 LAYERS = "describe.weight", "describe.bias", "tell.weight", "tell.bias"  # of the prior of one codebook
 
 _CATEGORICAL = constriction.stream.model.Categorical(perfect=False)
@@ -39,7 +37,7 @@ class TokenCoder:
     def _make_depths(self, mean: int) -> list:
         """For each depth of the frame before, how likely each depth of a frame is; the last is for the first frame."""
         logarithms = -self._model.weights["prior.depths"][mean].astype(np.int32)
-        return [_distribution(row) for row in _powers(logarithms, self._model.shape["depth_bits"])]
+        return [_distribution(row) for row in straightened_powers(logarithms, self._model.shape["depth_bits"])]
 
     def encode(self, codes: np.ndarray, mean: int) -> bytes:
         """Codes to bytes; trailing zero bytes are left out.
@@ -161,22 +159,7 @@ class _Prior:
     def frequencies(self, context: np.ndarray) -> np.ndarray:
         """Frequencies [count, codebook_size] after `context` [count, 2 * latent_dim]."""
         (logarithms,) = self._network.run(None, {"context": context})
-        return _powers(logarithms, self._bits)
-
-
-def _powers(logarithms: np.ndarray, bits: int) -> np.ndarray:
-    """Frequencies [..., size], float32 integers, of logarithms to base 2, int32 in units of 2^-bits, which are overwritten.
-
-    A float32 holds its exponent above its mantissa, so an integer that is read as one is the power of two that
-    `telucodec.networks.tokens.prior.straightened` means: nothing is computed that machines could round differently.
-    """
-    largest = logarithms.max(-1, keepdims=True) >> bits << bits
-    logarithms -= largest - (PRECISION << bits)
-    np.maximum(logarithms, 0, out=logarithms)
-    logarithms <<= MANTISSA_BITS - bits
-    logarithms += EXPONENT_BIAS << MANTISSA_BITS
-    frequencies = logarithms.view(np.float32)
-    return np.rint(frequencies, out=frequencies)
+        return straightened_powers(logarithms, self._bits)
 
 
 class _Repeats:

@@ -4,11 +4,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from telucodec.noise import noise
 from telucodec.vocoder.filters import KNOTS
 from telucodec.vocoder.frames import HOP, STEP
 from telucodec.vocoder.phase import PhaseCodes
 from telucodec.vocoder.pitch import PitchCodes, PitchCourse
-from telucodec.vocoder.source import PulseTrain, noise
+from telucodec.vocoder.source import PulseTrain
 
 
 class Excited(NamedTuple):

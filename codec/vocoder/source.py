@@ -50,14 +50,3 @@ def _harmonics(phase: np.ndarray, count: np.ndarray) -> np.ndarray:
     pulse = np.abs(half) < NEAR_PULSE
     closed = np.sin((whole + 0.5) * phase) / (2 * np.where(pulse, 1, half)) - 0.5
     return np.where(pulse, whole, closed) + (count - whole) * np.cos((whole + 1) * phase)
-
-
-def noise(first: int, count: int) -> np.ndarray:
-    """Samples [count] of 1 or -1, from number `first` on, the same on every machine.
-
-    The sign is the top bit of a hash of the number (the finalizer of MurmurHash3 by Appleby).
-    """
-    x = np.arange(first, first + count).astype(np.uint32)
-    for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
-        x = (x ^ (x >> np.uint32(shift))) * np.uint32(factor)
-    return np.where((x ^ (x >> np.uint32(16))) >> np.uint32(31), 1.0, -1.0)

@@ -6,7 +6,9 @@ import numpy as np
 
 from telucodec.exact import ACTIVATION_BITS, ACTIVATION_LIMIT
 from telucodec.models import ModelFolder
-from telucodec.waveform.grids import AGE_LIMIT, KNOWN, LARGEST, RECENT
+from telucodec.waveform import levels
+from telucodec.waveform.grids import AGE_LIMIT, KNOWN, LARGEST, LEVEL_PASSES, RECENT
+from telucodec.waveform.levels import LevelCoder
 from telucodec.waveform.quantization import Prices, Settings
 
 UNIT = 2.0**ACTIVATION_BITS
@@ -18,10 +20,13 @@ class Walk(Protocol):
     For each frame call `kinds` for every pass in turn, then `push`.
     """
 
-    def kinds(self, number: int, values: np.ndarray) -> np.ndarray:
+    history: np.ndarray  # [batch, LEVEL_HISTORY, BANDS]: levels of the groups before the packets; a coder sets it
+
+    def kinds(self, number: int, expected: np.ndarray, values: np.ndarray) -> np.ndarray:
         """The kinds of distribution [batch, bins of the pass] of pass `number`.
 
         Args:
+            expected: [batch, bins] of the frame, see `telucodec.waveform.quantization.Grid`.
             values: integers [batch, bins] of the frame; those of earlier passes are read.
         """
 
@@ -38,6 +43,7 @@ class Engine(Protocol):
     frequencies: np.ndarray  # [rows, symbols], float32
     centroids: np.ndarray  # [scale, magnitude], int32
     prices: Prices
+    levels: LevelCoder
 
     def walk(self, settings: Settings, packets: int) -> Walk:
         """Start so many packets at one setting."""
@@ -59,6 +65,10 @@ class WaveformEngine:
         self.prices = Prices(self.frequencies.astype(np.float64))
         self.magnitude = model.weights["context.magnitude"] * np.float32(UNIT)
         self.sessions = [model.session(name) for name in ("trunk", "head_1", "head_2")]
+        networks = [model.session(f"levels_{number}") for number in range(len(LEVEL_PASSES))]
+        self.levels = LevelCoder(
+            lambda number, context: networks[number].run(None, {"context": context})[0], shape["level_bits"]
+        )
 
     def walk(self, settings: Settings, packets: int = 1) -> "OnnxWalk":
         """Start so many packets at one setting."""
@@ -72,6 +82,7 @@ class OnnxWalk:
     def __init__(self, engine: WaveformEngine, conditions: np.ndarray):
         batch = len(conditions)
         self._engine = engine
+        self.history = levels.start(batch)
         self._age = 0
         self._conditions = np.concatenate([conditions, np.zeros((batch, 1))], axis=1, dtype=np.float32)
         self._recent = np.zeros((batch, RECENT, engine.hop), np.float32)
@@ -82,21 +93,22 @@ class OnnxWalk:
         ]
         self._trunk_features: list[np.ndarray] = []
 
-    def kinds(self, number: int, values: np.ndarray) -> np.ndarray:
+    def kinds(self, number: int, expected: np.ndarray, values: np.ndarray) -> np.ndarray:
         recent = self._recent.reshape(len(values), -1)
         if number == 0:
-            return self._trunk(recent)
+            return self._trunk(recent, expected)
         feed = {
             "features": self._trunk_features[number - 1],
             "recent": recent,
+            "expected": expected,
             "known": self._features(values[:, KNOWN[number]]),
         }
         return self._engine.sessions[number].run(["kind"], feed)[0]
 
-    def _trunk(self, recent: np.ndarray) -> np.ndarray:
+    def _trunk(self, recent: np.ndarray, expected: np.ndarray) -> np.ndarray:
         engine = self._engine
         self._conditions[:, -1] = min(self._age, AGE_LIMIT) * (UNIT / 8)
-        feed = {"recent": recent, "conditions": self._conditions}
+        feed = {"recent": recent, "expected": expected, "conditions": self._conditions}
         for block, (ring, dilation) in enumerate(zip(self._rings, engine.dilations, strict=True)):
             for lag in range(1, engine.taps):
                 feed[f"past_{block}_{lag}"] = ring[(self._age - lag * dilation) % len(ring)]

@@ -8,6 +8,7 @@ from telucodec.waveform.grids import REACH, ROWS, SHIFTS
 
 _CATEGORICAL = constriction.stream.model.Categorical(perfect=False)
 _UNIFORM = constriction.stream.model.Uniform()
+NOT_WRITTEN = "the payload is not what an encoder writes"
 
 
 class Encoder:
@@ -34,6 +35,10 @@ class Encoder:
             start = end
         if start < len(values):
             self._coder.encode(inside[start:] + REACH, _CATEGORICAL, self._table[kinds[start:]])
+
+    def write_symbols(self, symbols: np.ndarray, frequencies: np.ndarray) -> None:
+        """Append symbols [count], int32, with the frequencies of all that could stand there [count, size]."""
+        self._coder.encode(symbols, _CATEGORICAL, frequencies)
 
     def _write_rest(self, values: np.ndarray, symbol: np.ndarray, shift: np.ndarray) -> None:
         coarse = shift > 0
@@ -90,8 +95,22 @@ class Decoder:
                 for place in np.flatnonzero(far[packet]):
                     symbol[packet, place] += np.sign(symbol[packet, place]) * _read_far(coder)
         except AssertionError as error:  # constriction met data that no encoder writes
-            raise DamagedPacketError("the payload is not what an encoder writes") from error
+            raise DamagedPacketError(NOT_WRITTEN) from error
         return (symbol << shift) + low
+
+    def read_symbols(self, frequencies: np.ndarray) -> np.ndarray:
+        """The next symbols [packets, count] of the first packets, of frequencies [packets, count, size].
+
+        Raises:
+            DamagedPacketError: no encoder writes these bytes.
+        """
+        symbols = np.empty(frequencies.shape[:2], np.int64)
+        try:
+            for coder, likely, place in zip(self._coders, frequencies, symbols, strict=False):
+                place[:] = coder.decode(_CATEGORICAL, likely)
+        except AssertionError as error:
+            raise DamagedPacketError(NOT_WRITTEN) from error
+        return symbols
 
 
 def _read_far(coder: constriction.stream.queue.RangeDecoder) -> int:

@@ -5,14 +5,14 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from telucodec.audio.samples import energy
 from telucodec.errors import CodecError
 from telucodec.files import container
 from telucodec.files.container import Header, Mode
 from telucodec.files.packets import SIDE_BY_SIDE, Packet
 from telucodec.operating_point import OperatingPoint
 from telucodec.waveform.engine import Engine
-from telucodec.waveform.grids import KNEE_OCTAVES, KNEES_PER_OCTAVE, LAST_KNEE, LAST_STEP, STEPS_PER_OCTAVE
+from telucodec.waveform.enhancer import EnhancerEngine
+from telucodec.waveform.grids import FULL_SHAPING, GROUP, LAST_STEP
 from telucodec.waveform.packets import WaveformPackets
 from telucodec.waveform.quantization import Settings
 from telucodec.waveform.search import Search
@@ -20,7 +20,6 @@ from telucodec.waveform.stream_decoder import FrameDecoder
 from telucodec.waveform.stream_encoder import StreamEncoder
 
 LIVE_KEY_SECONDS = 1.0
-SHAPED_FLOOR = 3.0, -7.0  # log2 of the knee over the RMS: at perception 0 and what 1 adds
 
 Progress = Callable[[float], None]
 
@@ -28,14 +27,14 @@ Progress = Callable[[float], None]
 class WaveformFiles:
     """Files and live streams of one model."""
 
-    def __init__(self, engine: Engine, model: bytes):
+    def __init__(self, engine: Engine, model: bytes, enhancer: EnhancerEngine | None):
         """`model` is the id in the header of the files."""
-        self._engine, self._model = engine, model
+        self._engine, self._model, self._enhancer = engine, model, enhancer
         self._rate, self._hop = engine.sample_rate, engine.hop
 
-    def coder(self, settings: Settings) -> WaveformPackets:
+    def coder(self, settings: Settings, enhance: bool = True) -> WaveformPackets:
         """The coder of packets at this setting."""
-        return WaveformPackets(self._engine, settings)
+        return WaveformPackets(self._engine, settings, self._enhancer if enhance else None)
 
     def write(self, audio: np.ndarray, point: OperatingPoint, progress: Progress, strict: bool) -> bytes:
         """The file of audio [samples] at an operating point, or at the nearest there is, with a warning.
@@ -43,16 +42,15 @@ class WaveformFiles:
         Raises:
             CodecError: the target is out of reach, and `strict`.
         """
-        level = math.sqrt(energy(audio) / max(len(audio), 1))
 
         def encode_at(step: int) -> tuple[bytes, float]:
-            return self._encode(audio, settings(step, point.perception, level), progress)
+            return self._encode(audio, settings(step, point.perception), progress)
 
         if point.step is not None:
             return encode_at(point.step)[0]
-        if level == 0:
+        if not audio.any():
             return encode_at(0)[0]
-        search = Search(audio, self._rate, lambda step: self.coder(settings(step, point.perception, level)), strict)
+        search = Search(audio, self._rate, lambda step: self.coder(settings(step, point.perception)), strict)
         to_target = search.to_kbps if point.snr is None else search.to_snr
         return to_target(point.value, encode_at)
 
@@ -68,33 +66,30 @@ class WaveformFiles:
         parts.append(encoder.finish())
         return b"".join(parts), encoder.error
 
-    def read(self, header: Header, packets: list[Packet], lenient: bool) -> Iterator[np.ndarray]:
+    def read(self, header: Header, packets: list[Packet], lenient: bool, enhance: bool) -> Iterator[np.ndarray]:
         """Packets to audio, a stretch at a time; lenient: silence where one is damaged or missing."""
-        decoder = FrameDecoder(self.coder(Settings(*header.settings)), header, lenient)
+        decoder = FrameDecoder(self.coder(Settings(*header.settings), enhance), header, lenient)
         for start in range(0, len(packets), SIDE_BY_SIDE):
             numbers, payloads, counts = map(list, zip(*packets[start : start + SIDE_BY_SIDE], strict=True))
             yield decoder.decode(numbers, payloads, counts)
 
-    def live(self, step: int, perception: float, level: float) -> StreamEncoder:
-        """An encoder for speech as it comes, one frame a packet; arguments as in `settings`."""
-        chosen = settings(step, perception, level)
-        key = round(LIVE_KEY_SECONDS * self._rate / self._hop)
-        return StreamEncoder(self.coder(chosen), self._header(chosen, None, 1, key))
+    def live(self, step: int, perception: float) -> StreamEncoder:
+        """An encoder for speech as it comes, one frame a packet, or one group of frames that share levels."""
+        chosen = settings(step, perception)
+        frames = GROUP if chosen.shaping else 1
+        key = round(LIVE_KEY_SECONDS * self._rate / self._hop / frames)
+        return StreamEncoder(self.coder(chosen), self._header(chosen, None, frames, key))
 
     def _header(self, chosen: Settings, samples: int | None, packet_frames: int, key_packets: int) -> Header:
         return Header(Mode.WAVEFORM, self._model, self._rate, samples, packet_frames, key_packets, tuple(chosen))
 
 
-def settings(step: int, perception: float, level: float) -> Settings:
-    """The settings of a quantiser step, with noise hidden below speech of this RMS as far as `perception` says.
+def settings(step: int, perception: float) -> Settings:
+    """The settings of a quantiser step, with noise hidden below speech as far as `perception` says.
 
     Raises:
         CodecError: there is no such step.
     """
     if not 0 <= step <= LAST_STEP:
         raise CodecError(f"step must lie between 0 and {LAST_STEP}, got {step}")
-    if perception == 0 or level == 0:
-        return Settings(step)
-    octaves = math.log2(level) + SHAPED_FLOOR[0] + SHAPED_FLOOR[1] * perception + step / STEPS_PER_OCTAVE
-    knee = round(min(max(KNEES_PER_OCTAVE * (KNEE_OCTAVES - octaves), 1), LAST_KNEE))
-    return Settings(step, knee)
+    return Settings(step, math.ceil(FULL_SHAPING * perception))

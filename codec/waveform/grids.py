@@ -1,4 +1,4 @@
-"""The grids that steps, scales and corrections of the waveform codec lie on, in training and in files."""
+"""The grids that steps, levels, scales and corrections of the waveform codec lie on, in training and in files."""
 
 import math
 
@@ -6,11 +6,28 @@ import numpy as np
 
 STEPS_PER_OCTAVE = 64
 LAST_STEP = 16 * STEPS_PER_OCTAVE - 1
-KNEES_PER_OCTAVE = 16
-LAST_KNEE, KNEE_OCTAVES = 255, 10  # knee k lies at 2^(10 - k / 16) steps
 PRICE = 0.1  # squared steps that a bit is worth: about the slope of distortion over rate
 CENTROID_BITS = 6  # a correction is a multiple of 2^-6 steps
-CENTROID_MAGNITUDES = 3  # 1, 2, and 3 or more
+CENTROID_MAGNITUDES = 4  # 0, 1, 2, and 3 or more
+
+# Levels of bands, which steps and noise follow (`telucodec.waveform.bands`).
+GROUP = 2  # frames that share their levels
+EDGES = 0, 8, 16, 24, 32, 40, 49, 60, 73, 89, 108, 132, 161, 197, 240  # of the bands, in 240ths of all bins
+BANDS = len(EDGES) - 1
+LEVELS = 24  # level n is an RMS of 2^((n - UNITY) * LEVEL_UNIT / 64) and 0 is silence
+LEVEL_UNIT, UNITY = 52, 20  # 4.9 dB
+PIVOT = 12  # where the level is this one, the step is that of the settings
+LAST_SHAPING = 16  # with shaping n, steps are proportional to the envelope to the power n / 16; 0: all steps are equal
+FULL_SHAPING = 8  # at perception 1
+LEVEL_PASSES = slice(0, None, 2), slice(1, None, 2)  # bands of each pass over the levels of a group
+UNKNOWN = -1  # in the place of levels before the start of a packet
+LEVEL_HISTORY = 3  # groups whose levels say how likely the next ones are
+
+# The enhancer.
+INPUTS, OUTPUTS = 3, 3  # for each bin
+FLOOR_OCTAVES, OCTAVE_INPUT = -16, 0.25  # inputs are 2 + OCTAVE_INPUT * log2(magnitude + 2^FLOOR_OCTAVES)
+CODED_OCTAVES, NOISE_OCTAVES = 2.0, 3.0  # the most that coded coefficients, and noise, are amplified or attenuated
+ADDED = 0.25  # steps: the most that is added to noise
 
 # The context model.
 PASSES = (slice(0, None, 4), slice(2, None, 4), slice(1, None, 2))  # coefficients of each pass
@@ -46,4 +63,4 @@ def powers(per_octave: int, low: int, high: int) -> np.ndarray:
 
 
 STEPS = powers(STEPS_PER_OCTAVE, -LAST_STEP, 0)[::-1]  # size of each step
-KNEES = powers(KNEES_PER_OCTAVE, KNEES_PER_OCTAVE * KNEE_OCTAVES - LAST_KNEE, KNEES_PER_OCTAVE * KNEE_OCTAVES)[::-1]
+LEVEL_RMS = powers(STEPS_PER_OCTAVE, -UNITY * LEVEL_UNIT, (LEVELS - 1 - UNITY) * LEVEL_UNIT)[::LEVEL_UNIT]

@@ -4,10 +4,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from telucodec.exact import ACTIVATION_BITS, ACTIVATION_LIMIT
+from telucodec.waveform.bands import Bands, expected, step_numbers
 from telucodec.waveform.grids import (
+    BANDS,
     CENTROID_BITS,
     CENTROID_MAGNITUDES,
-    KNEES,
     LAST_STEP,
     PRICE,
     REACH,
@@ -19,39 +21,46 @@ from telucodec.waveform.grids import (
 
 
 class Settings(NamedTuple):
-    """How packets are quantised.
+    """How packets are quantised: with equal steps, or with steps that follow the envelope of the speech."""
 
-    A coefficient X is coded as an integer near v with v * (1 + |v| / knee) = X / step: steps are equal below the knee and
-    grow with the magnitude above it, so that noise follows speech.
-    """
-
-    step: int  # 0 to LAST_STEP: the step is 2^(-step / 64)
-    knee: int = 0  # 0: none; 1 to 255: at 2^((160 - knee) / 16) steps
+    step: int  # 0 to LAST_STEP: the step is 2^(-step / 64) where the level is PIVOT
+    shaping: int = 0  # 0 to LAST_SHAPING: the step is proportional to the envelope to the power shaping / 16
 
     @property
     def conditions(self) -> tuple[float, float]:
         """The settings as the context model sees them, before they are rounded to activations."""
-        return self.step / 256 - 2, (self.knee > 0) * (0.5 + self.knee / 64)
+        return self.step / 256 - 2, self.shaping / 4
+
+
+class Grid(NamedTuple):
+    """What the frames of a packet are quantised with."""
+
+    levels: np.ndarray  # [groups, BANDS]; without shaping there are no groups
+    steps: np.ndarray  # [frames, bins], float64
+    expected: np.ndarray  # [frames, bins], float32: the envelope over the steps, integer activations; 0 without shaping
 
 
 class Scale:
-    """The scale of one setting: coefficients to the values that quantising makes integers, and back."""
+    """Grids of one setting for frames of `bins` coefficients."""
 
-    def __init__(self, settings: Settings):
-        self._step = STEPS[min(settings.step, LAST_STEP)]
-        self._bend = 1 / KNEES[settings.knee] if settings.knee else 0.0  # one over the knee
+    def __init__(self, settings: Settings, bins: int):
+        self.settings, self.bands, self._bins = settings, Bands(bins), bins
 
-    def compress(self, coefficients: np.ndarray) -> np.ndarray:
-        """Coefficients [...] to values v [...] of the same type."""
-        number = coefficients.dtype.type
-        ratio = coefficients / number(self._step)
-        # The stable root of v + bend v^2 = |ratio|; without a knee v is the ratio.
-        return 2 * ratio / (1 + np.sqrt(1 + 4 * number(self._bend) * np.abs(ratio)))
+    def measured(self, frames: np.ndarray) -> Grid:
+        """The grid for coefficients [frames, bins]."""
+        levels = self.bands.measure(frames) if self.settings.shaping else np.zeros((0, BANDS), np.int64)
+        return self.grid(levels, len(frames))
 
-    def expand(self, values: np.ndarray) -> np.ndarray:
-        """The inverse of `compress`."""
-        number = values.dtype.type
-        return values * (1 + number(self._bend) * np.abs(values)) * number(self._step)
+    def grid(self, levels: np.ndarray, frames: int) -> Grid:
+        """The grid for so many frames with these levels."""
+        step, shaping = self.settings
+        if not shaping:
+            shape = frames, self._bins
+            return Grid(levels, np.full(shape, STEPS[min(step, LAST_STEP)]), np.zeros(shape, np.float32))
+        envelope = self.bands.envelope(levels, frames)
+        numbers = step_numbers(step, shaping, envelope)
+        inputs = np.rint(expected(envelope, numbers) * 2**ACTIVATION_BITS)
+        return Grid(levels, STEPS[numbers], inputs.clip(-ACTIVATION_LIMIT, ACTIVATION_LIMIT).astype(np.float32))
 
 
 def reconstruct(integers: np.ndarray, kinds: np.ndarray, centroids: np.ndarray) -> np.ndarray:
@@ -63,8 +72,13 @@ def reconstruct(integers: np.ndarray, kinds: np.ndarray, centroids: np.ndarray) 
         centroids: corrections [scale, magnitude], in units of 2^-CENTROID_BITS.
     """
     magnitude = np.abs(integers)
-    shift = centroids[kinds // WIDES, np.clip(magnitude - 1, 0, CENTROID_MAGNITUDES - 1)] * 2.0**-CENTROID_BITS
+    shift = centroids[kinds // WIDES, np.minimum(magnitude, CENTROID_MAGNITUDES - 1)] * 2.0**-CENTROID_BITS
     return np.sign(integers) * (magnitude + shift)
+
+
+def likely_zeros(kinds: np.ndarray, centroids: np.ndarray) -> np.ndarray:
+    """RMS [...], in steps, of what is coded as 0 under distributions [...]: the first column of the centroids."""
+    return centroids[:, 0][kinds // WIDES] * 2.0**-CENTROID_BITS
 
 
 class Prices:

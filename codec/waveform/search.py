@@ -49,13 +49,18 @@ class Search:
         """
 
         def rounded(step: int, pieces: list[np.ndarray]) -> float:
-            expanded = (self._coder(step).scale.expand(self._rounded(step, piece)) for piece in pieces)
-            error = sum(_energy(piece - decoded) for piece, decoded in zip(pieces, expanded, strict=True))
+            scale = self._coder(step).scale
+            error = 0.0
+            for piece in pieces:
+                steps = scale.measured(piece).steps.astype(piece.dtype)
+                error += _energy(piece - _rounded(piece / steps) * steps)
             return _decibels(_energy(*pieces), error)
 
         def coded(step: int, pieces: list[np.ndarray]) -> float:
-            _, errors = self._coder(step).encode(pieces)
-            return _decibels(_energy(*pieces), _energy(*errors))
+            coder = self._coder(step)
+            _, decoded = coder.encode(pieces)
+            heard = (coder.restoration().push(frames) for frames in decoded)
+            return _decibels(_energy(*pieces), _energy(*(a - b for a, b in zip(pieces, heard, strict=True))))
 
         def snr(step: int) -> tuple[bytes, float]:
             data, error = encode_at(step)
@@ -77,9 +82,9 @@ class Search:
         """
 
         def rounded(step: int, pieces: list[np.ndarray]) -> float:
-            bits = 0.0
+            bits, scale = 0.0, self._coder(step).scale
             for piece in pieces:
-                magnitude = np.abs(self._rounded(step, piece))
+                magnitude = np.abs(_rounded(piece / scale.measured(piece).steps.astype(piece.dtype)))
                 bits += float((2 * np.log2(1 + magnitude) + (magnitude > 0)).sum())  # about what digits and signs cost
             return self._log_rate(bits, pieces)
 
@@ -113,13 +118,13 @@ class Search:
         low, high = max(first - SPREAD, 0), min(first + SPREAD, LAST_STEP)
         return _nearest(lambda step: rounded(step, pieces) - wanted, low, high)
 
-    def _rounded(self, step: int, piece: np.ndarray) -> np.ndarray:
-        """Integers [frames, bins], float32, of a piece by plain rounding with a dead zone."""
-        values = self._coder(step).scale.compress(piece)
-        return np.sign(values) * np.floor(np.abs(values) + np.float32(1 - ROUNDED_UP))
-
     def _log_rate(self, bits: float, pieces: list[np.ndarray]) -> float:
         return math.log(max(bits, 1.0) / sum(piece.size for piece in pieces) * self._rate / 1000)
+
+
+def _rounded(values: np.ndarray) -> np.ndarray:
+    """Values [frames, bins], float32, rounded with a dead zone."""
+    return np.sign(values) * np.floor(np.abs(values) + np.float32(1 - ROUNDED_UP))
 
 
 def _energy(*parts: np.ndarray) -> float:

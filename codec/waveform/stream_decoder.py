@@ -9,6 +9,7 @@ from telucodec.files import container
 from telucodec.files.container import Header, Mode
 from telucodec.mdct import ExactMDCT
 from telucodec.waveform.packets import WaveformPackets
+from telucodec.waveform.restoration import Decoded, joined, nothing
 
 MOST_BYTES = 9  # a coefficient takes no more, escape code included
 LONGEST = 64  # bytes of a header, or of what a packet holds beside coefficients
@@ -21,24 +22,24 @@ class FrameDecoder:
         self.coder, self.header, self.lenient = coder, header, lenient
         self._transform = ExactMDCT(coder.hop)
         self._overlap = self._transform.silence()
-        self._walk = coder.start()
+        self._walk, self._restoration = coder.start(), coder.restoration()
         self._broken = False
         self._first = True
 
     def decode(self, numbers: list[int], payloads: list[bytes | None], counts: list[int]) -> np.ndarray:
         """Payloads of consecutive packets with so many frames to the audio they complete."""
         if self.header.key_packets == 1:
-            frames = self._independent(numbers, payloads, counts)
+            frames = self._independent(payloads, counts)
         else:
             frames = [self._dependent(*packet) for packet in zip(numbers, payloads, counts, strict=True)]
-        audio, self._overlap = self._transform.synthesise(self._overlap, np.concatenate(frames))
+        audio, self._overlap = self._transform.synthesise(self._overlap, self._restoration.push(joined(frames)))
         # The first hop lies before the recording.
         start, self._first = self.coder.hop if self._first else 0, False
         return audio[start:]
 
-    def _independent(self, numbers: list[int], payloads: list[bytes | None], counts: list[int]) -> list[np.ndarray]:
+    def _independent(self, payloads: list[bytes | None], counts: list[int]) -> list[Decoded]:
         intact = {place: payload for place, payload in enumerate(payloads) if payload is not None}
-        frames = [np.zeros((count, self.coder.hop)) for count in counts]
+        frames = [nothing(count, self.coder.hop) for count in counts]
         try:
             decoded = self._read(list(intact.values()), [counts[place] for place in intact])
         except DamagedPacketError:
@@ -52,16 +53,16 @@ class FrameDecoder:
             frames[place] = read
         return frames
 
-    def _read(self, payloads: list[bytes], counts: list[int]) -> list[np.ndarray]:
+    def _read(self, payloads: list[bytes], counts: list[int]) -> list[Decoded]:
         return self.coder.decode(payloads, counts) if payloads else []
 
-    def _alone(self, payload: bytes, count: int) -> np.ndarray:
+    def _alone(self, payload: bytes, count: int) -> Decoded:
         try:
             return self._read([payload], [count])[0]
         except DamagedPacketError:
-            return np.zeros((count, self.coder.hop))
+            return nothing(count, self.coder.hop)
 
-    def _dependent(self, number: int, payload: bytes | None, count: int) -> np.ndarray:
+    def _dependent(self, number: int, payload: bytes | None, count: int) -> Decoded:
         if number % self.header.key_packets == 0:
             self._walk, self._broken = self.coder.start(), False
         if payload is not None and not self._broken:
@@ -71,7 +72,7 @@ class FrameDecoder:
                 if not self.lenient:
                     raise
         self._broken = True
-        return np.zeros((count, self.coder.hop))
+        return nothing(count, self.coder.hop)
 
 
 class StreamDecoder:

@@ -171,6 +171,24 @@ class Waveform(Section):
     train: Loop
 
 
+class EnhancerModel(Section):
+    channels: Count
+    layers: Count
+    kernel: int = Field(ge=2)
+
+
+class EnhancerLoss(Section):
+    snr_weight: NonNegative
+    adversarial_weight: NonNegative
+    adversarial_after: Fraction
+
+
+class Enhancer(Section):
+    model: EnhancerModel
+    loss: EnhancerLoss
+    train: Loop
+
+
 class Evaluate(Section):
     root: str | None
     num_codebooks: list[Count] = Field(min_length=1)
@@ -245,6 +263,7 @@ class Params(Section):
     loss: Loss
     train: Train
     waveform: Waveform
+    enhancer: Enhancer
     evaluate: Evaluate
     gates: Gates
     cluster: Cluster
@@ -253,8 +272,8 @@ class Params(Section):
     presets: dict[str, dict[str, str | int | float | bool | None]]
 
     def loop(self, model: str) -> Loop:
-        """The training settings of a model, `tokens` or `waveform`."""
-        return self.train if model == "tokens" else self.waveform.train
+        """The training settings of a model: `tokens`, `waveform` or `enhancer`."""
+        return {"tokens": self.train, "waveform": self.waveform.train, "enhancer": self.enhancer.train}[model]
 
     @model_validator(mode="after")
     def _model_fits(self) -> Self:

@@ -225,7 +225,8 @@ def _follow(running: stages.Experiment, settings: Params) -> State | None:
 
 def _epochs(stage: str, settings: Params) -> int:
     """The epochs of a training stage `train@MODEL`; those of the token codec for other stages."""
-    return settings.loop("waveform" if stage == "train@waveform" else "tokens").epochs
+    models = {"train@waveform": "waveform", "train_enhancer": "enhancer"}
+    return settings.loop(models.get(stage, "tokens")).epochs
 
 
 def _sweep(log: logging.Logger | logging.LoggerAdapter) -> None:

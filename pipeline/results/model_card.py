@@ -70,6 +70,11 @@ An entropy-coded speech codec for {rate} Hz mono speech at any rate: an MDCT of 
 network of {parameters:.2g} M 8-bit weights that gives the range coder the probability of each coefficient. Its arithmetic is
 exact, so that every machine decodes the same samples.
 
+Files made with `--perception` hold the levels of bands as well, and `enhancer/`, a causal network of {enhancer_parameters:.2g} M
+parameters, improves their sound after decoding; `telucodec decode --plain` leaves it out. On the validation split at about
+6 kbit/s it brings the distance of the levels of mel bands from {plain_mel:.3f} to {mel:.3f} Np, and the SNR from
+{plain_snr:.2f} to {snr:.2f} dB.
+
 ## Data
 {data}
 
@@ -102,8 +107,13 @@ def render(params: Params, model: str) -> str:
             )
             for name, when in (("start", "before_training"), ("end", "after_training"))
         }
+        enhancer = metrics("enhancer/train")
         return WAVEFORM.format(
-            frame_ms=1000 * params.waveform.model.hop / params.preprocess.sample_rate, **ends, **shared
+            frame_ms=1000 * params.waveform.model.hop / params.preprocess.sample_rate,
+            enhancer_parameters=enhancer["parameters"] / 1e6,
+            **enhancer["after_training"],
+            **ends,
+            **shared,
         )
     hop, codebooks = params.model.hop, params.quantizer.num_codebooks
     return TEMPLATE.format(

@@ -19,15 +19,17 @@ BLOCK = 1 << 20  # bytes
 
 
 def listed(model: str, kind: str, code: Path = CODE) -> list[str]:
-    """The entries that dvc.yaml lists for `train@MODEL`.
+    """The entries that dvc.yaml lists for `train@MODEL` or `train_MODEL`.
 
     Args:
-        model: `tokens` or `waveform`.
+        model: `tokens`, `waveform` or `enhancer`.
         kind: `deps` or `params`.
         code: the folder that holds dvc.yaml.
     """
     document: Any = parse((code / "dvc.yaml").read_text(encoding="utf-8"), "dvc.yaml")
     train = document["stages"]["train"]
+    if model not in train["foreach"]:
+        return document["stages"][f"train_{model}"][kind]
     values = {"key": model} | {f"item.{name}": value for name, value in train["foreach"][model].items()}
     return [re.sub(r"\$\{(.+?)\}", lambda match: values[match[1]], entry) for entry in train["do"][kind]]
 

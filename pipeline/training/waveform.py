@@ -13,14 +13,15 @@ from pipeline.common.shards import Shards
 from pipeline.training import start_from
 from pipeline.training.task import Crops, Draws, Task
 from telucodec.networks.waveform.context import ContextConfig
-from telucodec.networks.waveform.ideal_rate import ideal_rate, measure_centroids
+from telucodec.networks.waveform.ideal_rate import ideal_rate, measure_centroids, settings_for, shaped_rate
 from telucodec.networks.waveform.model import Settings, WaveformCodec, WaveformConfig, guess, quantize
-from telucodec.waveform.grids import LAST_STEP, PRICE, STEPS_PER_OCTAVE
+from telucodec.waveform.grids import PRICE
 
 OCTAVES = -5.6, 0.3  # of the step over the clip's RMS: from about 45 dB SNR to 5
-STEP_OCTAVES_SHAPED = -0.5  # offset of that range for noise that follows the speech
-KNEES = 64, 161  # range of the knee of noise that follows the speech
+SHAPED_OCTAVES = -5.0, 1.5  # the same for steps that follow the envelope, where the level is that RMS
+SHAPINGS = 2, 13  # range of their exponent, in 16ths
 VALIDATED_SNR = 15, 25, 30, 37  # dB
+VALIDATED_SHAPED = 0.0, 8  # octaves and shaping: about 6 kbit/s
 CLIPS = 10  # validation clips, evenly spaced over the split
 FINISH_SECONDS = 200  # of speech, from which centroids are measured
 LEAST_BITS = 0.02  # bits per coefficient; a crop with fewer weighs no more
@@ -56,23 +57,29 @@ class WaveformTask:
 
     def step(self, audio: Tensor, random: Draws) -> dict[str, Tensor]:
         with torch.no_grad():
-            settings = self._random_settings(audio, random)
-            values = self.model.compress(self.model.mdct(audio), settings)
+            coefficients = self.model.mdct(audio)
+            grid = self.model.grid(coefficients, self._random_settings(coefficients, random))
+            values = coefficients / grid.steps
             price = torch.from_numpy(random.uniform(0.6, 1.4, (len(audio), 1, 1)).astype(np.float32) * PRICE)
             integers = quantize(values, guess(values), self.model.prices, price.to(self.device))
-        each = self.model(integers, settings).mean((1, 2))
+        coded, levels = self.model(integers, grid)
+        each = coded.mean((1, 2)) + levels.sum((1, 2)) / coded[0].numel()
         # Otherwise crops that need many bits would outweigh the others.
         weight = each.detach().clamp(min=LEAST_BITS) ** -self.settings.rate_power
-        return {"total": (each * weight).mean(), "bits_per_coefficient": each.detach().mean()}
+        return {
+            "total": (each * weight).mean(),
+            "bits_per_coefficient": each.detach().mean(),
+            "bits_per_level": (levels.detach().sum() / (levels[0].numel() * grid.shaped.sum().clamp(min=1))),
+        }
 
-    def _random_settings(self, audio: Tensor, random: Draws) -> Settings:
-        """Steps of every size; white noise for most crops, noise that follows the speech for the others."""
-        level = audio.square().mean(1).clamp(min=1e-10).sqrt().cpu().numpy()
-        shaped = random.random(len(audio)) < self.settings.shaped_share
-        octaves = random.uniform(*OCTAVES, len(audio)) + STEP_OCTAVES_SHAPED * shaped
-        step = np.clip(np.round(-STEPS_PER_OCTAVE * (np.log2(level) + octaves)), 0, LAST_STEP)
-        knee = np.where(shaped, random.integers(*KNEES, len(audio)), 0)
-        return Settings(*(torch.from_numpy(part.astype(np.int64)).to(self.device) for part in (step, knee)))
+    def _random_settings(self, coefficients: Tensor, random: Draws) -> Settings:
+        """Steps of every size; equal steps for most crops, steps that follow the envelope for the others."""
+        count = len(coefficients)
+        shaped = random.random(count) < self.settings.shaped_share
+        shaping = np.where(shaped, random.integers(*SHAPINGS, count), 0)
+        octaves = np.where(shaped, random.uniform(*SHAPED_OCTAVES, count), random.uniform(*OCTAVES, count))
+        chosen = (torch.from_numpy(part).to(self.device) for part in (octaves, shaping))
+        return settings_for(coefficients, *chosen)
 
     def epoch_statistics(self) -> dict[str, float]:
         return {}
@@ -85,10 +92,11 @@ class WaveformTask:
         return {
             f"kbps_at_{snr}_db": float(np.mean([ideal_rate(self.model, clip, snr) for clip in audio]))
             for snr in VALIDATED_SNR
-        }
+        } | {"shaped_kbps": float(np.mean([shaped_rate(self.model, clip, *VALIDATED_SHAPED) for clip in audio]))}
 
     def headline(self, row: dict[str, float]) -> str:
-        return "  ".join(f"{row[f'kbps_at_{snr}_db']:.2f} kbps at {snr} dB" for snr in VALIDATED_SNR)
+        flat = (f"{row[f'kbps_at_{snr}_db']:.2f} kbps at {snr} dB" for snr in VALIDATED_SNR)
+        return "  ".join([*flat, f"{row['shaped_kbps']:.2f} kbps shaped"])
 
     def refuse(self, statistics: dict[str, float], epoch: int) -> None:
         pass  # from any state, training lowers the number of bits
@@ -106,7 +114,7 @@ class WaveformTask:
         self.model.save(folder)
 
     def summary(self, start: dict[str, float], end: dict[str, float]) -> dict[str, dict[str, float]]:
-        shown = [f"kbps_at_{snr}_db" for snr in VALIDATED_SNR]
+        shown = [*(f"kbps_at_{snr}_db" for snr in VALIDATED_SNR), "shaped_kbps"]
         return {
             "before_training": {name: start[name] for name in shown},
             "after_training": {name: end[name] for name in shown},

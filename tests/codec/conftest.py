@@ -4,6 +4,8 @@ import pytest
 import torch
 
 import telucodec
+from telucodec.models import ENHANCER
+from telucodec.networks.enhancer.model import Enhancer, EnhancerConfig
 from telucodec.networks.runtime import complete
 from telucodec.networks.tokens.model import TokenCodec
 from telucodec.networks.tokens.quantizer import sums
@@ -40,6 +42,13 @@ def save_models(folder):
         (folder / name).mkdir(parents=True)
         model.save(folder / name)
         complete(folder / name, name)
+    (folder / "waveform" / ENHANCER).mkdir()
+    enhancer = Enhancer(EnhancerConfig(hop=240, channels=16, layers=1, kernel=2))
+    with torch.no_grad():
+        for weight in enhancer.parameters():
+            weight.add_(0.01 * torch.randn_like(weight))
+    enhancer.save(folder / "waveform" / ENHANCER)
+    complete(folder / "waveform" / ENHANCER, ENHANCER)
     return folder
 
 

@@ -140,6 +140,17 @@ def test_full_scale_noise_survives_the_extreme_steps(telu, step):
     assert telu.decode(telu.encode(noise, step=step)).shape == noise.shape
 
 
+def test_the_enhancer_is_for_files_with_perception_and_can_be_left_out(telu, audio, files):
+    equal, shaped = files[:2]
+    assert np.array_equal(telu.decode(equal), telu.decode(equal, enhance=False))
+    plain, enhanced = telu.decode(shaped, enhance=False), telu.decode(shaped)
+    assert plain.shape == enhanced.shape and np.abs(plain - enhanced).max() > 1e-4
+
+
+def test_an_snr_with_perception_is_that_of_what_is_heard(telu, audio):
+    assert abs(snr(audio, telu.decode(telu.encode(audio, snr=12, perception=1.0))) - 12) <= 0.1
+
+
 def test_threads_and_pieces_do_not_change_a_sample(telu, models, audio):
     file = telu.encode(audio[:6000], step=384)
     outputs = [telucodec.load(models, threads=threads).decode(file) for threads in (1, 2)]
@@ -147,16 +158,17 @@ def test_threads_and_pieces_do_not_change_a_sample(telu, models, audio):
     np.testing.assert_array_equal(np.concatenate(list(telu.decode_blocks(file))), outputs[0])
 
 
-def stream(telu, audio, cuts):
-    encoder = telu.stream_encoder(300)
+def stream(telu, audio, cuts, perception=0.0):
+    encoder = telu.stream_encoder(300, perception)
     parts = [encoder.push(part) for part in np.split(audio, cuts)]
     return parts, b"".join([*parts, encoder.finish()])
 
 
-def test_stream_is_the_same_however_it_is_cut_and_decodes_like_the_file(telu, audio):
+@pytest.mark.parametrize("perception", [0.0, 1.0])
+def test_stream_is_the_same_however_it_is_cut_and_decodes_like_the_file(telu, audio, perception):
     audio = audio[:16_500]
-    _, whole = stream(telu, audio, [])
-    _, cut = stream(telu, audio, [1, 2, 250, 4000, 4001])
+    _, whole = stream(telu, audio, [], perception)
+    _, cut = stream(telu, audio, [1, 2, 250, 4000, 4001], perception)
     assert whole == cut
     output = telu.decode(whole)
     assert output.shape == audio.shape
@@ -167,13 +179,14 @@ def test_stream_is_the_same_however_it_is_cut_and_decodes_like_the_file(telu, au
         np.testing.assert_array_equal(np.concatenate(pieces)[: decoder.samples], output)
 
 
-def test_stream_gives_every_frame_after_two_hops(telu, audio):
-    """The algorithmic latency is 2 * 240 samples, 30 ms."""
+@pytest.mark.parametrize(("perception", "latency"), [(0.0, 2), (1.0, 3)])
+def test_stream_gives_every_frame_after_its_latency(telu, audio, perception, latency):
+    """The algorithmic latency is 2 * 240 samples, 30 ms; frames that share levels wait for one another."""
     hop, decoder = 240, telu.stream_decoder()
-    encoder, output = telu.stream_encoder(300), 0
+    encoder, output = telu.stream_encoder(300, perception), 0
     for hops, start in enumerate(range(0, 20 * hop, hop), 1):
         output += len(decoder.push(encoder.push(audio[start : start + hop])))
-        assert output >= (hops - 1) * hop
+        assert output >= (hops - latency + 1) * hop
 
 
 def test_file_of_known_length_can_be_decoded_as_it_comes(telu, files, audio):

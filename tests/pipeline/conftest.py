@@ -54,6 +54,13 @@ SMALL = {
     "waveform.train.batch": 2,
     "waveform.train.warmup_steps": 2,
     "waveform.train.learning_rate": 0.01,
+    "enhancer.model.channels": 16,
+    "enhancer.model.layers": 1,
+    "enhancer.train.start_from": None,
+    "enhancer.train.epochs": 1,
+    "enhancer.train.steps_per_epoch": 4,
+    "enhancer.train.batch": 2,
+    "enhancer.train.threads": 1,
     "train.threads": 1,  # tests run side by side
     "waveform.train.threads": 1,
     "evaluate.threads": 1,

@@ -46,7 +46,10 @@ def trained(tmp_path_factory, spoken):
         for stage in (discover, preprocess):
             stage.main(settings)
         for model in ("tokens", "waveform"):
-            for stage in (train, evaluate, export):
+            train.main(settings, model)
+            if model == "waveform":
+                train.main(settings, "enhancer")
+            for stage in (evaluate, export):
                 stage.main(settings, model)
         export.main(settings, "hf")
     return folder

@@ -22,6 +22,7 @@ STAGES = (
     "discover",
     "preprocess",
     *(f"{stage}@{model}" for stage in ("train", "evaluate", "export") for model in MODELS),
+    "train_enhancer",
     "export@hf",
     "compare",
     "bound",

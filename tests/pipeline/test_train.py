@@ -30,8 +30,8 @@ def same(one, other):
     return one[1] == other[1] and all(torch.equal(one[0][name], other[0][name]) for name in one[0])
 
 
-def history():
-    with (files.PLOTS / "tokens" / "history.csv").open() as file:
+def history(model="tokens"):
+    with (files.PLOTS / model / "history.csv").open() as file:
         return list(csv.DictReader(file))
 
 
@@ -86,6 +86,24 @@ def test_the_waveform_codec_trains_to_fewer_bits_and_equally_each_time(ready, ch
     rates = json.loads(metrics)
     assert rates["after_training"]["kbps_at_25_db"] < rates["before_training"]["kbps_at_25_db"]
     assert weights["context.enter.weight"].dtype == torch.int8
+
+
+def test_the_enhancer_brings_levels_closer_and_equally_each_time(ready, change):
+    train.main(params.load(), "waveform")
+    changes = {
+        "enhancer.train.steps_per_epoch": 40,
+        "enhancer.train.learning_rate": 0.01,
+        "enhancer.train.warmup_steps": 0,
+    }
+    settings, outcomes = change(ready, changes), []
+    for _ in range(2):
+        forget()
+        train.main(settings, "enhancer")
+        outcomes.append((load_file(files.MODELS / "enhancer" / "model.safetensors"), history("enhancer")))
+    assert same(*outcomes)
+    before, after = outcomes[0][1]
+    assert before["mel"] == before["plain_mel"] and float(after["mel"]) < float(before["mel"]) - 0.01
+    assert float(after["train_discriminator"]) > 0
 
 
 def test_training_helps(ready, change):

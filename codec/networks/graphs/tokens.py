@@ -7,10 +7,7 @@ same numbers to the bit, because each row of a product is summed by itself, howe
 self-contained graphs for other software.
 """
 
-import math
-
 import numpy as np
-import torch
 from onnx import TensorProto
 from torch import Tensor
 from torch.nn import functional
@@ -18,15 +15,14 @@ from torch.nn import functional
 from telucodec.exact import ACTIVATION_BITS, ACTIVATION_LIMIT
 from telucodec.networks.exact import exact_layers
 from telucodec.networks.graphs.search import SearchStep, search_graph
+from telucodec.networks.graphs.stack import END, StackGraph
 from telucodec.networks.onnx_graph import Graph
 from telucodec.networks.tokens.model import TokenCodec
 from telucodec.networks.tokens.transform import COMPRESSED_FLOOR, EXPANDED_FLOOR, Transform
 from telucodec.networks.tokens.vocoder import Vocoder
 from telucodec.vocoder.analysis import FEATURES
 
-END = np.iinfo(np.int64).max
 BASIS = "mdct.basis"  # the only weight that is computed instead of stored
-LAYER_NORM_EPSILON = torch.nn.LayerNorm(1).eps
 
 
 def runtime_graphs(codec: TokenCodec) -> dict[str, tuple[bytes, list[str]]]:
@@ -131,7 +127,7 @@ def _prior_graph(codec: TokenCodec) -> tuple[bytes, list[str]]:
     return graph.finish("prior"), graph.weight_names
 
 
-class _TokenGraph(Graph):
+class _TokenGraph(StackGraph):
     """A graph with the parts of the token codec, on [batch, frames, channels]."""
 
     def __init__(self, codec: TokenCodec):
@@ -152,14 +148,14 @@ class _TokenGraph(Graph):
         samples = self.input("audio", "batch", "samples")
         overlap = self.input("overlap", "batch", hop)
         hops = self.reshape(self.node("Concat", overlap, samples, axis=1), 0, -1, hop)
-        windows = self.node("Concat", self._slice(hops, 0, -1), self._slice(hops, 1, END), axis=2)
+        windows = self.node("Concat", self.slice(hops, 0, -1), self.slice(hops, 1, END), axis=2)
         basis = self.node("Div", self.transpose(self.weight(BASIS)), self.weight("coding.level"))
         coefficients = self.node("MatMul", windows, basis)
-        self.output(self.reshape(self._slice(hops, -1, END), 0, hop), "next_overlap", "batch", hop)
+        self.output(self.reshape(self.slice(hops, -1, END), 0, hop), "next_overlap", "batch", hop)
         compressed = self._compand(coefficients, COMPRESSED_FLOOR, config.compand)
-        latents = self._linear("coding.analysis", compressed)
+        latents = self.linear("coding.analysis", compressed)
         if config.encoder_layers:
-            latents = self.node("Add", latents, self._stack("coding.encoder", config.encoder_layers, compressed))
+            latents = self.node("Add", latents, self.stack("coding.encoder", config.encoder_layers, compressed))
         return latents
 
     def search(self, latents: str) -> tuple[list[str], str]:
@@ -179,76 +175,39 @@ class _TokenGraph(Graph):
                 kept = self.node("GatherND", history, step.places, batch_dims=2)
                 index = self.node("Concat", kept, index, axis=3)
             history = index
-            codes.append(self.reshape(self._slice(history, 0, 1, axis=2), 0, 0, len(codes) + 1))
+            codes.append(self.reshape(self.slice(history, 0, 1, axis=2), 0, 0, len(codes) + 1))
         return codes, self.node("Concat", *errors, axis=2)
 
     def decoder(self, known: str, spectra: bool = False) -> None:
         """Audio, or corrections, of what is known [batch, frames, described + latent_dim]; with `spectra` these too."""
         config, coding = self._codec.config, self._codec.coding
-        decoded = self._stack("decoder", config.decoder_layers, known)
+        decoded = self.stack("decoder", config.decoder_layers, known)
         if isinstance(coding, Vocoder):
             self.output(decoded, "corrections", "batch", "frames", coding.outputs)
             if spectra:
-                latents = self._slice(known, coding.described, END, axis=2)
+                latents = self.slice(known, coding.described, END, axis=2)
                 levels = self.node("MatMul", latents, self.weight("coding.components"))
                 levels = self.node("Add", levels, self.weight("coding.mean"))
                 self.output(levels, "spectra", "batch", "frames", FEATURES)
             return
         hop = config.hop
         overlap = self.input("overlap", "batch", hop)
-        features = self.node("Add", self._linear("coding.synthesis", known), decoded)
+        features = self.node("Add", self.linear("coding.synthesis", known), decoded)
         coefficients = self._compand(features, EXPANDED_FLOOR, 1 / config.compand)
         windowed = self.node("MatMul", coefficients, self.node("Mul", self.weight(BASIS), self.weight("coding.level")))
         earlier, later = self.nodes("Split", windowed, self.integers(hop, hop), count=2, axis=2)
         waiting = self.node("Concat", self.reshape(overlap, 0, 1, hop), later, axis=1)
-        audio = self.reshape(self.node("Add", earlier, self._slice(waiting, 0, -1)), 0, -1)
+        audio = self.reshape(self.node("Add", earlier, self.slice(waiting, 0, -1)), 0, -1)
         if config.output_activation == "tanh":
             audio = self.node("Tanh", audio)
         self.output(audio, "audio", "batch", "samples")
-        self.output(self.reshape(self._slice(waiting, -1, END), 0, hop), "next_overlap", "batch", hop)
-
-    def _linear(self, layer: str, x: str) -> str:
-        product = self.node("MatMul", x, self.transpose(self.weight(f"{layer}.weight")))
-        return self.node("Add", product, self.weight(f"{layer}.bias")) if self.has_weight(f"{layer}.bias") else product
+        self.output(self.reshape(self.slice(waiting, -1, END), 0, hop), "next_overlap", "batch", hop)
 
     def _compand(self, x: str, floor: float, power: float) -> str:
         if power == 1:
             return x
         square = self.node("Add", self.node("Mul", x, x), self.number(floor))
         return self.node("Mul", x, self.node("Pow", square, self.number((power - 1) / 2)))
-
-    def _slice(self, x: str, start: int, end: int, axis: int = 1) -> str:
-        return self.node("Slice", x, self.integers(start), self.integers(end), self.integers(axis))
-
-    def _stack(self, name: str, layers: int, x: str) -> str:
-        """The output of a `CausalStack`. The states of its blocks become inputs and outputs of the graph."""
-        x = self._linear(f"{name}.0", x)
-        for number in range(layers):
-            x = self._block(f"{name}.{number + 1}", number, x)
-        return self._linear(f"{name}.{layers + 1}", x)
-
-    def _block(self, block: str, number: int, x: str) -> str:
-        channels, _, kernel = self.weight_shape(f"{block}.depthwise.weight")
-        past = self.input(f"past_{number}", "batch", kernel - 1, channels)
-        line = self.node("Concat", past, x, axis=1)
-        self.output(self._slice(line, 1 - kernel, END), f"next_past_{number}", "batch", kernel - 1, channels)
-        taps = self.reshape(self.weight(f"{block}.depthwise.weight"), channels, kernel)
-        mixed = self.weight(f"{block}.depthwise.bias")
-        for tap in range(kernel):
-            end = tap - kernel + 1
-            delayed = self._slice(line, tap, end if end < 0 else END)
-            weight = self.reshape(self._slice(taps, tap, tap + 1), channels)
-            mixed = self.node("Add", mixed, self.node("Mul", delayed, weight))
-        scale, shift = self.weight(f"{block}.norm.weight"), self.weight(f"{block}.norm.bias")
-        mixed = self.node("LayerNormalization", mixed, scale, shift, axis=-1, epsilon=LAYER_NORM_EPSILON)
-        wide = self._gelu(self._linear(f"{block}.expand", mixed))
-        change = self.node("Mul", self._linear(f"{block}.reduce", wide), self.weight(f"{block}.scale"))
-        return self.node("Add", x, change)
-
-    def _gelu(self, x: str) -> str:
-        half = self.node("Mul", x, self.number(0.5))
-        error = self.node("Erf", self.node("Mul", x, self.number(1 / math.sqrt(2))))
-        return self.node("Mul", half, self.node("Add", error, self.number(1.0)))
 
 
 def _array(tensor: Tensor) -> np.ndarray:

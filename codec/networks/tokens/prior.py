@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from telucodec.exact import ACTIVATION_BITS, ACTIVATION_LIMIT
-from telucodec.networks.exact import ExactLinear, relu
+from telucodec.networks.exact import ExactLinear, relu, straightened
 from telucodec.networks.tokens.depths import depths
 
 HIDDEN = 128
@@ -23,7 +23,7 @@ class TokenPrior(nn.Module):
     higher codebooks are never used, so tokens can be coded codebook by codebook or frame by frame.
 
     The arithmetic of the layers is exact (`telucodec.networks.exact`). Powers of two are replaced by `straightened` ones,
-    which `telucodec.tokens.entropy` computes without rounding.
+    which `telucodec.exact.straightened_powers` computes without rounding.
 
     A frame's depth, the number of codebooks it uses, has a price that depends on the depth of the frame before.
 
@@ -104,15 +104,6 @@ class TokenPrior(nn.Module):
             )
             bits.append(nepers / math.log(2))
         return torch.stack(bits, dim=1)
-
-
-def straightened(x: Tensor) -> Tensor:
-    """log2 of an approximation to 2^x that is linear between powers of two, so that it needs no exponential function.
-
-    Source: Mitchell, "Computer multiplication and division using binary logarithms", IRE Transactions EC-11, 1962.
-    """
-    whole = x.detach().floor()
-    return whole + (1 + x - whole).log2()
 
 
 def activations(*sums: Tensor) -> Tensor:

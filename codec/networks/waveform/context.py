@@ -2,8 +2,9 @@
 
 Frames hold integers: MDCT coefficients in quantiser steps. A frame is decoded in three passes over frequency: every fourth
 coefficient, then those midway between them, then the odd ones. A causal network over past frames (the trunk) describes the
-coming frame. In each pass, a small network over frequency (the head) adds what past frames and earlier passes show around
-a coefficient, and outputs the parameters of a distribution over integers (`telucodec.networks.waveform.entropy`).
+coming frame; where steps follow the envelope of the speech, it is told that of the frame. In each pass, a small network over
+frequency (the head) adds what past frames, the envelope and earlier passes show around a coefficient, and outputs the parameters
+of a distribution over integers (`telucodec.networks.waveform.entropy`).
 
 Only magnitudes are used: the signs of speech are practically random, even when the pitch period is known. All arithmetic
 is exact (`telucodec.networks.exact`).
@@ -16,7 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from telucodec.networks.exact import ExactConv, ExactDelays, ExactLinear, activation, on_grid, relu
-from telucodec.waveform.grids import AGE_LIMIT, CONDITIONS, KNOWN, LARGEST, PASSES, RECENT
+from telucodec.waveform.bands import band_centres
+from telucodec.waveform.grids import AGE_LIMIT, BANDS, CONDITIONS, KNOWN, LARGEST, PASSES, RECENT
 
 RESIDUAL_BITS, RESIDUAL_LIMIT = 8, 2**15  # values between the blocks: multiples of 2^-8 up to 2^7
 AROUND = 9  # coefficients of each recent frame that a head sees, centred on the one to predict
@@ -49,6 +51,7 @@ class TrunkOutput(NamedTuple):
 
     passes: tuple[Tensor, ...]  # for each pass, features [count, bins of the pass, features]
     recent: Tensor  # [count, RECENT, bins], the frames before each frame
+    expected: Tensor  # [count, bins]
 
 
 class Block(nn.Module):
@@ -81,19 +84,21 @@ class Head(nn.Module):
         taps = KNOWN_TAPS[number]
         self.described = ExactLinear(config.features, config.hidden, gain=0.7)
         self.recent = ExactConv(RECENT, config.hidden, AROUND, (before, after), stride, gain=0.7)
+        self.expected = ExactConv(1, config.hidden, AROUND, (before, after), stride, gain=0.5)
         self.known = ExactConv(1, config.hidden, taps, (taps // 2 - 1, taps // 2), gain=0.5) if taps else None
         self.middle = ExactLinear(config.hidden, config.hidden, gain=1.4)
         self.last = ExactLinear(config.hidden, 2, gain=0.1)
 
-    def forward(self, features: Tensor, recent: Tensor, known: Tensor | None) -> Tensor:
+    def forward(self, features: Tensor, recent: Tensor, expected: Tensor, known: Tensor | None) -> Tensor:
         """Parameters [count, bins of this pass, 2].
 
         Args:
             features: [count, bins of this pass, features], from the trunk.
             recent: [count, RECENT, bins], the frames before.
+            expected: [count, bins], the envelope of the frame over its steps.
             known: [count, 1, bins of earlier passes]; None in the first pass.
         """
-        local = self.recent(recent)
+        local = self.recent(recent) + self.expected(expected[:, None])
         if self.known is not None:
             local = local + self.known(known)
         hidden = relu(self.described(features) + local.transpose(1, 2))
@@ -112,7 +117,8 @@ class ContextModel(nn.Module):
         self.config = config
         values = torch.arange(LARGEST + 1).double()
         self.register_buffer("magnitude", activation(0.375 * torch.log2(values + 0.25)).float())
-        self.enter = ExactLinear(RECENT * config.bins + CONDITIONS + 1, config.channels)
+        self.centres = band_centres(config.bins)
+        self.enter = ExactLinear(RECENT * config.bins + BANDS + CONDITIONS + 1, config.channels)
         self.blocks = nn.ModuleList(
             Block(config.channels, config.expansion, config.taps, dilation) for dilation in config.dilations
         )
@@ -135,12 +141,13 @@ class ContextModel(nn.Module):
         """Integers [...] as inputs of the network: their magnitudes on a logarithmic scale, as activations."""
         return self.magnitude[values.abs().clamp(max=LARGEST).long()]
 
-    def trunk(self, state: State, conditions: Tensor, following: Tensor) -> tuple[TrunkOutput, State]:
+    def trunk(self, state: State, conditions: Tensor, expected: Tensor, following: Tensor) -> tuple[TrunkOutput, State]:
         """Describe frames, each from the frames before it.
 
         Args:
             state: before the first of these frames.
             conditions: [batch, CONDITIONS] activations.
+            expected: [batch, frames, bins] activations, the envelope of each frame over its steps; 0 where all steps are equal.
             following: features [batch, frames - 1, bins] of all these frames except the last.
 
         Returns:
@@ -151,14 +158,16 @@ class ContextModel(nn.Module):
         batch, frames, bins = len(line), following.shape[1] + 1, self.config.bins
         before = torch.cat([line[:, lag : lag + frames] for lag in range(RECENT)], dim=2)
         age = (state.age[:, None] + torch.arange(frames, device=line.device)).clamp(max=AGE_LIMIT)
-        inputs = torch.cat([before, conditions[:, None].expand(-1, frames, -1), age[..., None] / 8], dim=2)
+        bands = expected[..., self.centres]
+        inputs = torch.cat([before, bands, conditions[:, None].expand(-1, frames, -1), age[..., None] / 8], dim=2)
         x = _residual(self.enter(inputs))
         past = []
         for block, block_past in zip(self.blocks, state.past, strict=True):
             x, block_past = block(x, block_past)
             past.append(block_past)
         features = activation(self.leave(relu(x))).view(batch * frames, bins, self.config.features)
-        output = TrunkOutput(features.split(self.pass_sizes, dim=1), before.view(batch * frames, RECENT, bins))
+        recent = before.view(batch * frames, RECENT, bins)
+        output = TrunkOutput(features.split(self.pass_sizes, dim=1), recent, expected.flatten(0, 1))
         return output, State(line[:, -RECENT:], tuple(past), age[:, -1] + 1)
 
     def push(self, state: State, features: Tensor) -> State:
@@ -174,12 +183,12 @@ class ContextModel(nn.Module):
             features: [count, bins] of the frames themselves; only coefficients of earlier passes are read.
         """
         known = features[:, None, KNOWN[number]] if number else None
-        return self.heads[number](trunk.passes[number], trunk.recent, known)
+        return self.heads[number](trunk.passes[number], trunk.recent, trunk.expected, known)
 
-    def forward(self, frames: Tensor, conditions: Tensor) -> Tensor:
+    def forward(self, frames: Tensor, conditions: Tensor, expected: Tensor) -> Tensor:
         """Whole packets of integers [batch, frames, bins] to parameters [batch, frames, bins, 2]."""
         features = self.features(frames)
-        trunk, _ = self.trunk(self.start(len(frames)), conditions, features[:, :-1])
+        trunk, _ = self.trunk(self.start(len(frames)), conditions, expected, features[:, :-1])
         flat = features.flatten(0, 1)
         parameters = flat.new_empty(len(flat), self.config.bins, 2)
         for number, bins in enumerate(PASSES):

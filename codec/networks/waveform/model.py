@@ -14,7 +14,23 @@ from telucodec.networks.exact import activation, restore, stored_state
 from telucodec.networks.mdct import MDCT
 from telucodec.networks.waveform import entropy
 from telucodec.networks.waveform.context import ContextConfig, ContextModel
-from telucodec.waveform.grids import CENTROID_BITS, CENTROID_MAGNITUDES, KNEES, PRICE, SCALES, STEPS, WIDES
+from telucodec.networks.waveform.levels import LevelModel
+from telucodec.waveform.bands import LEAST, PARTS, interpolation, members
+from telucodec.waveform.grids import (
+    CENTROID_BITS,
+    CENTROID_MAGNITUDES,
+    GROUP,
+    LAST_STEP,
+    LEVEL_UNIT,
+    LEVELS,
+    PIVOT,
+    PRICE,
+    SCALES,
+    STEPS,
+    STEPS_PER_OCTAVE,
+    UNITY,
+    WIDES,
+)
 
 
 @dataclass(frozen=True)
@@ -27,19 +43,25 @@ class WaveformConfig:
 
 
 class Settings(NamedTuple):
-    """How packets are quantised: integers [batch].
+    """How packets are quantised: integers [batch]. See `telucodec.waveform.quantization.Settings`."""
 
-    A coefficient X is coded as an integer near the v with v * (1 + |v| / knee) = X / step: steps are equal below the knee
-    and grow with the magnitude above it, so that noise follows speech.
-    """
-
-    step: Tensor  # 0 to LAST_STEP: the step is 2^(-step / 64)
-    knee: Tensor  # 0: none; 1 to 255: at 2^((160 - knee) / 16) steps
+    step: Tensor  # 0 to LAST_STEP: the step is 2^(-step / 64) where the level is PIVOT
+    shaping: Tensor  # 0 to LAST_SHAPING: the step is proportional to the envelope to the power shaping / 16
 
     @classmethod
-    def of(cls, step: int, knee: int = 0, batch: int = 1) -> "Settings":
+    def of(cls, step: int, shaping: int = 0, batch: int = 1) -> "Settings":
         """The same settings for all packets of a batch."""
-        return cls(*(torch.full((batch,), value) for value in (step, knee)))
+        return cls(*(torch.full((batch,), value) for value in (step, shaping)))
+
+
+class Grid(NamedTuple):
+    """What the frames of packets are quantised with."""
+
+    conditions: Tensor  # [batch, CONDITIONS]: the settings as inputs of the context model
+    levels: Tensor  # [batch, groups, BANDS], integers as floats
+    shaped: Tensor  # [batch]: whether steps follow the levels
+    steps: Tensor  # [batch, frames, bins]
+    expected: Tensor  # [batch, frames, bins] activations: the envelope over the steps; 0 where all steps are equal
 
 
 class WaveformCodec(nn.Module):
@@ -50,18 +72,21 @@ class WaveformCodec(nn.Module):
     )
     centroids: Tensor  # [SCALES, CENTROID_MAGNITUDES], int32, in units of 2^-CENTROID_BITS
     _steps: Tensor  # sizes of all steps, float64
-    _knees: Tensor  # all knees in steps, float64
+    band_members: Tensor  # [bins, BANDS]: which bins belong to each band
+    _parts: Tensor  # [BANDS, bins]: how levels are interpolated
 
     def __init__(self, config: WaveformConfig):
         super().__init__()
         self.config = config
         self.mdct = MDCT(config.hop)
         self.context = ContextModel(config.context)
+        self.levels = LevelModel()
         self.register_buffer("frequencies", entropy.frequency_table())
         self.prices = entropy.Prices(self.frequencies)
         self.register_buffer("centroids", torch.zeros(SCALES, CENTROID_MAGNITUDES, dtype=torch.int32))
         self.register_buffer("_steps", torch.from_numpy(STEPS.copy()), persistent=False)
-        self.register_buffer("_knees", torch.from_numpy(KNEES.copy()), persistent=False)
+        self.register_buffer("band_members", torch.from_numpy(members(config.hop)).float(), persistent=False)
+        self.register_buffer("_parts", torch.from_numpy(interpolation(config.hop)).float(), persistent=False)
 
     @classmethod
     def load(cls, folder: Path) -> "WaveformCodec":
@@ -79,26 +104,35 @@ class WaveformCodec(nn.Module):
         save_file(stored_state(self), folder / "model.safetensors")
         (folder / "config.json").write_text(json.dumps(asdict(self.config), indent=2) + "\n", encoding="utf-8")
 
-    def steps(self, settings: Settings) -> Tensor:
-        """Quantiser steps [batch, 1, 1], float64."""
-        return self._steps[settings.step][:, None, None]
+    def grid(self, coefficients: Tensor, settings: Settings) -> Grid:
+        """The grid for coefficients [batch, frames, bins] of packets, in their precision.
 
-    def _bend(self, settings: Settings) -> Tensor:
-        """One over the knee [batch, 1, 1], float64; 0 without a knee."""
-        bend = 1 / self._knees[settings.knee]
-        return torch.where(settings.knee > 0, bend, 0.0)[:, None, None]
+        The numbers are those of `telucodec.waveform.quantization.Scale`, to the bit but for the choice of levels.
+        """
+        frames, shaped = coefficients.shape[1], settings.shaping > 0
+        levels = self._measure(coefficients)
+        envelope = torch.round(levels @ self._parts * (LEVEL_UNIT / PARTS))
+        envelope = envelope.repeat_interleave(GROUP, dim=1)[:, :frames]
+        finer = torch.round((envelope - PIVOT * LEVEL_UNIT) * (settings.shaping / 16)[:, None, None])
+        numbers = (settings.step[:, None, None] - finer).clamp(0, LAST_STEP)
+        expected = (envelope - UNITY * LEVEL_UNIT + numbers) * (0.375 / STEPS_PER_OCTAVE)
+        conditions = activation(torch.stack([settings.step / 256 - 2, settings.shaping / 4], 1).float())
+        return Grid(
+            conditions,
+            levels,
+            shaped,
+            self._steps[numbers.long()].to(coefficients.dtype),
+            activation(expected.float()) * shaped[:, None, None],
+        )
 
-    def compress(self, coefficients: Tensor, settings: Settings) -> Tensor:
-        """Coefficients [batch, frames, bins] to the values v that are then quantised to integers."""
-        ratio = coefficients / self.steps(settings).to(coefficients.dtype)
-        bend = self._bend(settings).to(coefficients.dtype)
-        # The stable root of v + bend v^2 = |ratio|; without a knee, v is the ratio.
-        return 2 * ratio / (1 + torch.sqrt(1 + 4 * bend * ratio.abs()))
-
-    def expand(self, values: Tensor, settings: Settings) -> Tensor:
-        """The inverse of `compress`."""
-        bend = self._bend(settings).to(values.dtype)
-        return values * (1 + bend * values.abs()) * self.steps(settings).to(values.dtype)
+    def _measure(self, coefficients: Tensor) -> Tensor:
+        """The levels [batch, groups, BANDS] of coefficients [batch, frames, bins]."""
+        energy = coefficients.float().square() @ self.band_members
+        odd = energy.shape[1] % GROUP
+        energy = torch.cat([energy, energy[:, -1:].expand(-1, GROUP - odd, -1)], dim=1) if odd else energy
+        mean = energy.unflatten(1, (-1, GROUP)).mean(2) / self.band_members.sum(0)
+        octaves = torch.log2(mean.clamp(min=LEAST)) / 2
+        return torch.round(octaves * (STEPS_PER_OCTAVE / LEVEL_UNIT) + UNITY).clamp(0, LEVELS - 1)
 
     def reconstruct(self, integers: Tensor, kinds: Tensor) -> Tensor:
         """The mean values [...], float64, of what was coded as `integers`, given their kinds of distribution [...].
@@ -107,28 +141,24 @@ class WaveformCodec(nn.Module):
         """
         scale = kinds // WIDES
         magnitude = integers.abs()
-        shift = self.centroids[scale, (magnitude.long() - 1).clamp(0, CENTROID_MAGNITUDES - 1)] * 2.0**-CENTROID_BITS
+        shift = self.centroids[scale, magnitude.long().clamp(max=CENTROID_MAGNITUDES - 1)] * 2.0**-CENTROID_BITS
         return integers.sign() * (magnitude.double() + shift)
 
-    def conditions(self, settings: Settings) -> Tensor:
-        """The settings as inputs of the context model: activations [batch, CONDITIONS]."""
-        knee = (settings.knee > 0) * (0.5 + settings.knee / 64)
-        return activation(torch.stack([settings.step / 256 - 2, knee], 1).float())
-
-    def choose(self, coefficients: Tensor, settings: Settings) -> tuple[Tensor, Tensor]:
+    def choose(self, coefficients: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
         """Integers for the coefficients [batch, frames, bins] of packets, and the network's outputs for them.
 
         All frames are quantised at once, for training. `telucodec.waveform.packets` goes frame by frame and chooses better.
         """
-        values, conditions = self.compress(coefficients, settings), self.conditions(settings)
+        values = coefficients / grid.steps
         first = quantize(values, guess(values), self.prices, PRICE)
-        kinds = entropy.kinds(self.context(first.float(), conditions))
+        kinds = entropy.kinds(self.context(first.float(), grid.conditions, grid.expected))
         integers = quantize(values, kinds, self.prices, PRICE).float()
-        return integers, self.context(integers, conditions)
+        return integers, self.context(integers, grid.conditions, grid.expected)
 
-    def forward(self, integers: Tensor, settings: Settings) -> Tensor:
-        """Ideal code length in bits of every integer of packets [batch, frames, bins], for training."""
-        return entropy.bits(integers, self.context(integers, self.conditions(settings)))
+    def forward(self, integers: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
+        """Ideal code length in bits, for training: of integers [batch, frames, bins], and of levels [batch, groups, BANDS]."""
+        bits = entropy.bits(integers, self.context(integers, grid.conditions, grid.expected))
+        return bits, self.levels(grid.levels) * grid.shaped[:, None, None]
 
 
 def quantize(values: Tensor, kinds: Tensor, prices: entropy.Prices, price: float | Tensor) -> Tensor:

@@ -161,6 +161,14 @@ def test_model_that_is_not_there_is_named(folder, capsys):
     assert "nowhere" in capsys.readouterr().err
 
 
+def test_the_enhancer_can_be_left_out(folder, run):
+    assert run("encode", "talk.wav", "--kbps", "40", "--perception", "1", "-o", "shaped.tlc")[0] == 0
+    for name, options in (("enhanced.wav", []), ("plain.wav", ["--plain"])):
+        assert run("decode", "shaped.tlc", "-o", name, *options)[0] == 0
+    enhanced, plain = (soundfile.read(folder / name)[0] for name in ("enhanced.wav", "plain.wav"))
+    assert enhanced.shape == plain.shape and not np.array_equal(enhanced, plain)
+
+
 def test_damaged_file_needs_lenient(folder, run):
     assert run("encode", "talk.wav", "--step", 300)[0] == 0
     data = bytearray((folder / "talk.tlc").read_bytes())

@@ -28,7 +28,7 @@ HEADERS = st.builds(
     samples=st.none() | st.integers(0, MAX_SAMPLES - 1),
     packet_frames=st.integers(1, 4096),
     key_packets=st.integers(1, 4096),
-    settings=st.tuples(st.integers(0, 1023), st.integers(0, 255)),
+    settings=st.tuples(st.integers(0, 1023), st.integers(0, 16)),
 ) | st.builds(
     Header,
     mode=st.just(Mode.TOKENS),

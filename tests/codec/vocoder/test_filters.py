@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import torch
 
+from telucodec.noise import noise
 from telucodec.vocoder.analysis import FEATURES, silence
 from telucodec.vocoder.filters import KNOTS, OUTPUTS, Tables, filtered, filters, tables
 from telucodec.vocoder.frames import HOP, STEP
-from telucodec.vocoder.source import noise
 
 FRAMES = 40
 

@@ -17,6 +17,10 @@ def test_the_card_shows_what_judges_say(tmp_path, monkeypatch, model, point):
     found = {"hours": 1.0, "clips": 9, "speakers": 3, "rejected": {"total": 0}}
     for name, content in {
         "discover": {"data": found},
+        "enhancer/train": {
+            "parameters": 9e5,
+            "after_training": {"mel": 0.25, "plain_mel": 0.5, "snr": 16.0, "plain_snr": 13.0},
+        },
         "preprocess": {"train": {"minutes": 9.0, "speakers": 2}},
         f"{model}/train": trained,
         f"{model}/evaluate": {"clips": 9, "original": HEARD, point: CODED | HEARD},
@@ -27,3 +31,5 @@ def test_the_card_shows_what_judges_say(tmp_path, monkeypatch, model, point):
     assert card[start + 2] == "| original |  | 1.50 |  |"
     assert card[start + 3].endswith(" | 3.00 | 1.50 | 2.25 |")
     assert ("| | kbit/s | SNR dB | PESQ-WB |" in card) == (model == "waveform")
+    enhanced = "from 0.500 to 0.250 Np, and the SNR from 13.00 to 16.00 dB"
+    assert (enhanced in " ".join(card)) == (model == "waveform")

@@ -1,5 +1,6 @@
 """A checkpoint belongs to exactly one result: whatever the result depends on, its key depends on."""
 
+import functools
 import os
 import shutil
 import subprocess
@@ -14,9 +15,17 @@ from pipeline import train
 from pipeline.common import files, params
 from pipeline.common.params import keys as parameter_keys
 from pipeline.training import dependencies, start_from
+from telucodec.networks.waveform.model import WaveformCodec
+from tests.codec.configurations import context_config, waveform_config
 from tests.pipeline.conftest import ROOT
 
-MODELS = "tokens", "waveform"
+MODELS = "tokens", "waveform", "enhancer"
+SECTIONS = {"tokens": "", "waveform": "waveform.", "enhancer": "enhancer."}
+OTHER = {
+    "tokens": {"model.hop": 200},
+    "waveform": {"waveform.model.hop": 200},
+    "enhancer": {"enhancer.model.kernel": 7},
+}
 DEPENDENCIES = [(model, dependency) for model in MODELS for dependency in dependencies.listed(model, "deps")]
 DEPENDENCIES = [(model, place) for model, place in DEPENDENCIES if not place.startswith(dependencies.SHIPPED)]
 
@@ -41,6 +50,9 @@ def shards(workspace):
     for split in ("train", "validation"):
         files.write_text(files.SHARDS / split / "index.jsonl", f"clips of {split}")
         files.write_text(files.SHARDS / split / "00000.pcm", f"samples of {split}")
+    (files.MODELS / "waveform").mkdir(parents=True)
+    waveform = WaveformCodec(waveform_config(context=context_config(channels=16, hidden=8)))
+    waveform.save(files.MODELS / "waveform")
     return workspace
 
 
@@ -77,12 +89,12 @@ def test_other_files_leave_the_key_alone(shards, code):
 
 @pytest.mark.parametrize("model", MODELS)
 def test_every_parameter_of_the_stage_changes_the_key(shards, code, change, model):
-    section = "" if model == "tokens" else "waveform."
-    before = key(code, model)
-    for override in ({f"{section}train.seed": 1}, {f"{section}model.hop": 200}):
+    section, before, settings = SECTIONS[model], key(code, model), params.load()
+    for override in ({f"{section}train.seed": 1}, OTHER[model]):
         change(shards, override)
         assert key(code, model) != before
-    change(shards, {f"{section}train.seed": 0, f"{section}model.hop": 160 if model == "tokens" else 240})
+    [(name, _)] = OTHER[model].items()
+    change(shards, {f"{section}train.seed": 0, name: functools.reduce(getattr, name.split("."), settings)})
     assert key(code, model) == before
     change(shards, {"tracking.wandb": "offline", "evaluate.threads": 2})
     assert key(code, model) == before
@@ -133,7 +145,7 @@ class Reading:
         return value
 
     def loop(self, model: str) -> "Reading":
-        return self.train if model == "tokens" else self.waveform.train
+        return self.train if model == "tokens" else getattr(self, model).train
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -11,13 +11,15 @@ from pipeline.common import files, params
 from pipeline.common.stage import StageError
 
 
-@pytest.mark.parametrize("model", ["tokens", "waveform"])
+@pytest.mark.parametrize("model", ["tokens", "waveform", "enhancer"])
 def test_a_run_starts_from_the_result_of_another(ready, change, model):
+    if model == "enhancer":
+        train.main(params.load(), "waveform")
     train.main(params.load(), model)
     metrics = files.METRICS / model / "train.json"
     result = json.loads(metrics.read_text())["after_training"]
     shutil.copytree(files.MODELS, ready / "earlier")
-    section = "train" if model == "tokens" else "waveform.train"
+    section = "train" if model == "tokens" else f"{model}.train"
     gently = {f"{section}.learning_rate": 1e-4, f"{section}.steps_per_epoch": 3}
     train.main(change(ready, {f"{section}.start_from": "earlier", **gently}), model)
     written = json.loads(metrics.read_text())

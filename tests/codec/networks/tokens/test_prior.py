@@ -5,7 +5,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telucodec.networks.tokens.prior import TokenPrior, straightened
+from telucodec.networks.exact import straightened
+from telucodec.networks.tokens.prior import TokenPrior
 
 NUM_CODEBOOKS, CODEBOOK_SIZE, LATENT_DIM, FRAMES = 3, 32, 6, 200
 

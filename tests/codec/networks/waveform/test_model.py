@@ -8,13 +8,12 @@ from telucodec.mdct import ExactMDCT
 from telucodec.networks.waveform import entropy
 from telucodec.networks.waveform.ideal_rate import ideal_rate, measure_centroids
 from telucodec.networks.waveform.model import Settings, WaveformCodec, guess, quantize
-from telucodec.waveform.grids import PRICE
+from telucodec.waveform.grids import BANDS, PRICE
 from tests.codec.configurations import context_config, waveform_config
 
 CONFIG = waveform_config(
     hop=40, context=context_config(bins=40, channels=16, expansion=2, dilations=(1, 2), features=3, hidden=8)
 )
-SHAPED = Settings(torch.tensor([300, 500]), torch.tensor([120, 0]))
 
 
 @pytest.fixture(scope="module")
@@ -32,20 +31,19 @@ def snr(signal, output):
     return 10 * math.log10(float(signal.square().sum() / (signal - output).square().sum()))
 
 
-def test_expanding_undoes_compressing(codec):
-    coefficients = torch.randn(2, 5, 40, dtype=torch.float64)
-    values = codec.compress(coefficients, SHAPED)
-    assert torch.allclose(codec.expand(values, SHAPED), coefficients, rtol=1e-10)
-
-
 def test_steps_halve_every_64(codec):
-    assert [float(codec.steps(Settings.of(step))) for step in (0, 64, 128, 1023)] == [1, 0.5, 0.25, 2 ** (-1023 / 64)]
+    silence = torch.zeros(1, 1, 40, dtype=torch.float64)
+    steps = [float(codec.grid(silence, Settings.of(step)).steps[0, 0, 0]) for step in (0, 64, 128, 1023)]
+    assert steps == [1, 0.5, 0.25, 2 ** (-1023 / 64)]
 
 
-def test_a_knee_makes_steps_grow_with_the_magnitude(codec):
-    settings = Settings.of(128, knee=160)  # one step
-    edges = codec.expand(torch.arange(8.0, dtype=torch.float64)[None, :, None].expand(1, 8, 40), settings)
-    assert torch.allclose(edges[0, :, 0], 0.25 * torch.tensor([0, 2, 6, 12, 20, 30, 42, 56], dtype=torch.float64))
+def test_in_a_batch_some_packets_are_shaped(codec):
+    grid = codec.grid(torch.randn(2, 5, 40), Settings(torch.tensor([300, 300]), torch.tensor([8, 0])))
+    assert grid.levels.shape == (2, 3, BANDS) and grid.shaped.tolist() == [True, False]
+    assert len(grid.steps[0].unique()) > 3 and len(grid.steps[1].unique()) == 1
+    assert grid.expected[0].any() and not grid.expected[1].any()
+    bits, levels = codec(torch.zeros(2, 5, 40), grid)
+    assert (bits > 0).all() and (levels[0] > 0).all() and not levels[1].any()
 
 
 def test_quantisation_weighs_error_against_bits(codec):
@@ -62,9 +60,9 @@ def test_before_training_the_snr_follows_from_the_step(codec, speech):
     exact = ExactMDCT(40)
     frames, _ = exact.analyse(exact.silence(), np.pad(speech.numpy(), (0, -len(speech) % 40 + 40)))
     frames = torch.from_numpy(frames)
-    settings = Settings.of(6 * 64)
-    integers, parameters = codec.choose(frames[None], settings)
-    decoded = codec.expand(codec.reconstruct(integers, entropy.kinds(parameters)), settings)
+    grid = codec.grid(frames[None], Settings.of(6 * 64))
+    integers, parameters = codec.choose(frames[None], grid)
+    decoded = codec.reconstruct(integers, entropy.kinds(parameters)) * grid.steps
     audio, _ = exact.synthesise(exact.silence(), decoded[0].detach().numpy())
     assert snr(speech.double(), torch.from_numpy(audio[40 : 40 + len(speech)])) > 15
     assert ideal_rate(codec, speech, 20) < ideal_rate(codec, speech, 30)
@@ -73,11 +71,12 @@ def test_before_training_the_snr_follows_from_the_step(codec, speech):
 def test_centroids_raise_the_snr(spoken, codec, speech):
     torch.manual_seed(0)
     fresh = WaveformCodec(CONFIG).eval()
-    coefficients, settings = fresh.mdct(speech[None]), Settings.of(5 * 64)
+    coefficients = fresh.mdct(speech[None])
+    grid = fresh.grid(coefficients, Settings.of(5 * 64))
 
     def reached():
-        integers, parameters = fresh.choose(coefficients, settings)
-        return snr(coefficients, fresh.expand(fresh.reconstruct(integers, entropy.kinds(parameters)), settings))
+        integers, parameters = fresh.choose(coefficients, grid)
+        return snr(coefficients, fresh.reconstruct(integers, entropy.kinds(parameters)) * grid.steps)
 
     before = reached()
     measure_centroids(fresh, torch.from_numpy(np.stack([spoken(1.0, seed) for seed in range(20)])))
@@ -87,14 +86,12 @@ def test_centroids_raise_the_snr(spoken, codec, speech):
 def test_saved_weights_are_small_and_exact(codec, speech, tmp_path):
     codec.save(tmp_path)
     loaded = WaveformCodec.load(tmp_path)
-    integers = quantize(
-        codec.compress(codec.mdct(speech[None]), Settings.of(300)),
-        guess(codec.compress(codec.mdct(speech[None]), Settings.of(300))),
-        codec.prices,
-        PRICE,
-    )
+    grid = codec.grid(codec.mdct(speech[None]), Settings.of(300, 8))
+    values = codec.mdct(speech[None]) / grid.steps
+    integers = quantize(values, guess(values), codec.prices, PRICE)
     with torch.no_grad():
-        assert torch.equal(codec(integers, Settings.of(300)), loaded(integers, Settings.of(300)))
+        for own, theirs in zip(codec(integers, grid), loaded(integers, grid), strict=True):
+            assert torch.equal(own, theirs)
     assert loaded.config == CONFIG
     weights = sum(weight.numel() for weight in codec.parameters())
     tables = sum(table.numel() * table.element_size() for table in codec.buffers())

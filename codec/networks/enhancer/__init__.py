@@ -1,0 +1,1 @@
+"""The enhancer of the waveform codec as it is trained."""
