@@ -54,8 +54,9 @@ class ResidualVQ(nn.Module):
     cell of another codeword (Linde, Buzo and Gray, "An algorithm for vector quantizer design", IEEE Trans.
     Communications 28, 1980): it moves next to the codeword of a random residual of the batch and starts with a fair
     share of usage. At the residual itself it would soon be dead again, because in many dimensions other residuals lie
-    no nearer to that residual than to their own codeword. Residuals shorter than `dead_code_floor` of the mean split no
-    cell: they stem from pauses, which are many and nearly equal, so that further codewords for them would be wasted.
+    no nearer to that residual than to their own codeword. Residuals that are shorter than `dead_code_floor` of the mean, or
+    nearer to their codeword, split no cell: they stem from pauses, which are many and nearly equal, so that further codewords for
+    them would be wasted.
 
     The straight-through gradient is taken once, around all codebooks. In data-parallel training, all ranks must call
     `forward` together, because the averages are those of the whole batch.
@@ -179,14 +180,15 @@ class ResidualVQ(nn.Module):
         fair = 1 / self.config.codebook_size
         # Drawn even if no codeword is dead, so that the random stream does not depend on the data.
         drawn = torch.randint(len(residual) * distributed.ranks(), (self.config.codebook_size,), device="cpu")
-        length = residual.norm(dim=1, keepdim=True)
-        beside = torch.cat([torch.lerp(codeword, residual, SPLIT), length], dim=1)
+        # Of each residual its length and its distance from its codeword: beside one that it equals is no place for another.
+        lengths = torch.stack([residual.norm(dim=1), (residual - codeword).norm(dim=1)], dim=1)
+        beside = torch.cat([torch.lerp(codeword, residual, SPLIT), lengths], dim=1)
         beside = distributed.rows(beside, drawn.to(residual.device))
-        loud = beside[:, -1] >= self.config.dead_code_floor * distributed.mean(length.mean())
-        dead = (usage < self.config.dead_code_share * fair) & loud
+        far = (beside[:, -2:] >= self.config.dead_code_floor * distributed.mean(lengths.mean(0))).all(1)
+        dead = (usage < self.config.dead_code_share * fair) & far
         # Selected with `where`: to index with a mask, the CPU would have to wait for a GPU.
         usage.masked_fill_(dead, fair)
-        moved.copy_(torch.where(dead.unsqueeze(1), beside[:, :-1] * fair, moved))
+        moved.copy_(torch.where(dead.unsqueeze(1), beside[:, :-2] * fair, moved))
         alive = (usage > 0).unsqueeze(1)
         self.codebooks[number] = torch.where(alive, moved / usage.unsqueeze(1), self.codebooks[number])
 

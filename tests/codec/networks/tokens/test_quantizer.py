@@ -172,6 +172,15 @@ def test_cells_are_split_until_codewords_are_used_evenly():
     assert torch.special.entr(share).sum().exp() > 0.85 * 64
 
 
+def test_no_cell_is_split_for_residuals_that_equal_their_codeword(points):
+    """Such as digital silence, whose spectra are all the same, and far from the mean."""
+    silence = torch.full((8000, 6), -9.0)
+    mixed = torch.cat([points, silence])[torch.randperm(10000)]
+    quantizer = fitted(points, num_codebooks=1, codebook_size=64, dead_code_share=0.5, dead_code_floor=0.2)
+    train_on(quantizer, mixed, 600)
+    assert ((quantizer.codebooks[0] - silence[0]).norm(dim=1) < 0.1).sum() == 1
+
+
 def test_no_cell_is_split_for_pauses(points):
     pauses = torch.cat([points, 1e-3 * torch.randn(8000, 6)])[torch.randperm(10000)]
     used = {}
