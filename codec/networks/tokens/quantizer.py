@@ -12,6 +12,7 @@ from telucodec.networks.tokens.depths import depths
 from telucodec.networks.tokens.kmeans import kmeans, nearest, relative_distance
 
 SPLIT = 0.1  # how far, from a codeword towards a residual, a second codeword for the cell is placed
+APART = 0.1  # of the distance between them: how far new codewords are scattered
 
 
 @dataclass(frozen=True)
@@ -186,9 +187,12 @@ class ResidualVQ(nn.Module):
         beside = distributed.rows(beside, drawn.to(residual.device))
         far = (beside[:, -2:] >= self.config.dead_code_floor * distributed.mean(lengths.mean(0))).all(1)
         dead = (usage < self.config.dead_code_share * fair) & far
+        # Several may have drawn the same residual; the same place would make them copies for ever.
+        apart = torch.randn(self.codebooks[number].shape, device="cpu").to(residual.device) * residual.shape[1] ** -0.5
+        places = beside[:, :-2] + APART * beside[:, -1:] * apart
         # Selected with `where`: to index with a mask, the CPU would have to wait for a GPU.
         usage.masked_fill_(dead, fair)
-        moved.copy_(torch.where(dead.unsqueeze(1), beside[:, :-2] * fair, moved))
+        moved.copy_(torch.where(dead.unsqueeze(1), places * fair, moved))
         alive = (usage > 0).unsqueeze(1)
         self.codebooks[number] = torch.where(alive, moved / usage.unsqueeze(1), self.codebooks[number])
 

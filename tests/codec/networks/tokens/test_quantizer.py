@@ -181,6 +181,16 @@ def test_no_cell_is_split_for_residuals_that_equal_their_codeword(points):
     assert ((quantizer.codebooks[0] - silence[0]).norm(dim=1) < 0.1).sum() == 1
 
 
+def test_codewords_that_die_together_do_not_become_copies(points):
+    """Fewer residuals than dead codewords, so that several split the same cell."""
+    quantizer = fitted(points, num_codebooks=1, codebook_size=64, dead_code_share=0.5)
+    quantizer.codebooks[:, 8:] = 1e3
+    quantizer.sums[:, 8:] = 1e3 / 64
+    quantizer.usage[:, 8:] = 1e-6
+    quantizer.train()(points[None, :16])
+    assert len(quantizer.codebooks[0].half().unique(dim=0)) == 64
+
+
 def test_no_cell_is_split_for_pauses(points):
     pauses = torch.cat([points, 1e-3 * torch.randn(8000, 6)])[torch.randperm(10000)]
     used = {}
