@@ -12,6 +12,7 @@ from telucodec.errors import CodecError
 
 POINTS = (
     OperatingPoint(step=400),
+    OperatingPoint(step=400, perception=1.0),
     OperatingPoint(snr=10),
     OperatingPoint(tokens=4),
     OperatingPoint(tokens=8),
@@ -49,7 +50,7 @@ def _whole(codec: Codec, audio: np.ndarray, seconds: float, point: OperatingPoin
     codec.decode(data)
     end = time.perf_counter()
     return (
-        f"{point.option:12} {8 * len(data) / seconds / 1000:6.2f} kbps   encode {seconds / (middle - began):6.1f} "
+        f"{point.option:26} {8 * len(data) / seconds / 1000:6.2f} kbps   encode {seconds / (middle - began):6.1f} "
         f"x real time   decode {seconds / (end - middle):6.1f} x real time"
     )
 
