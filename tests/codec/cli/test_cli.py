@@ -200,7 +200,14 @@ def test_evaluate_measures_the_file(folder, run):
 def test_bench_shows_both_modes_and_streaming(run):
     code, shown, _ = run("bench", "--seconds", 2)
     assert code == 0
-    assert [line.split()[0] for line in shown.splitlines()] == ["--step", "--snr", "--tokens", "--tokens", "tokens,"]
+    assert [line.split()[0] for line in shown.splitlines()] == [
+        "--step",
+        "--step",
+        "--snr",
+        "--tokens",
+        "--tokens",
+        "tokens,",
+    ]
 
 
 @pytest.fixture
