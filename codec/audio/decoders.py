@@ -23,15 +23,9 @@ DEMUXERS = (  # ffmpeg has others, which open more files or network addresses th
     "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,caf,dsf,dts,eac3,flac,flv,gsm,ircam,mlp,matroska,webm,mov,mp4,mp3,mpc,mpc8,mpeg,"
     "mpegts,nistsphere,ogg,oma,qcp,rm,shn,tak,truehd,tta,voc,w64,wav,wv,avi"
 )
-STATES_LENGTH = {
-    "mov",
-    "matroska",
-    "flac",
-    "asf",
-    "tta",
-    "wv",
-    "ape",
-}  # ffmpeg guesses a length from the bit rate for others
+# For others ffmpeg guesses a length from the bit rate.
+STATES_LENGTH = {"mov", "matroska", "flac", "asf", "tta", "wv", "ape"}
+NEEDS_PYAV = "libsndfile cannot read it reliably; for MP3, Ogg, M4A and others: pip install 'telucodec[formats]'"
 INTEGER_SCALES = {"u8": 1 << 7, "s16": 1 << 15, "s32": 1 << 31, "s64": 1 << 63}
 
 
@@ -116,11 +110,13 @@ def by_ffmpeg(file: BinaryIO, ignore_length: bool = False) -> Recording:
         ignore_length: read a WAV file to its end, whatever its header says.
 
     Raises:
-        AudioError: it holds no audio track.
+        AudioError: it holds no audio track, or PyAV is not installed.
         Undecodable: ffmpeg does not know the format.
     """
-    import av  # takes 0.1 s, which plain WAV need not wait for
-
+    try:
+        import av  # takes 0.1 s, which plain WAV need not wait for
+    except ImportError:
+        raise AudioError(NEEDS_PYAV, "needs_pyav") from None
     stated = headers.has_mp3_length(file)
     file.seek(0)
     options = {"format_whitelist": DEMUXERS, "protocol_whitelist": "none"}

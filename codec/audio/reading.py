@@ -17,10 +17,8 @@ from telucodec.audio.mixing import Levels, mono
 from telucodec.audio.samples import FULL_SCALE, whole_numbers
 from telucodec.errors import AudioError, AudioWarning
 
-LOWEST_RATE, HIGHEST_RATE = (
-    1000,
-    1_000_000,
-)  # Hz; a rate beyond is a damaged header, and resampling it could fill the memory
+# Hz; a rate beyond is a damaged header, and resampling it could fill the memory.
+LOWEST_RATE, HIGHEST_RATE = 1000, 1_000_000
 WRONG_SCALE = 8.0  # samples that reach this far are integers, saved as floating-point numbers
 LOUD = 1.25  # samples that reach this far are clipped with a warning; decoders of lossy formats overshoot by less
 PROMISED_SHARE, PROMISED_SECONDS = 0.99, 0.1  # what may be missing of a promised length: encoders round and pad

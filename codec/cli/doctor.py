@@ -16,7 +16,7 @@ from telucodec import __version__, load
 from telucodec.errors import CodecError
 from telucodec.operating_point import OperatingPoint
 
-LIBRARIES = "numpy", "onnxruntime", "constriction", "safetensors", "soundfile", "soxr", "av"
+LIBRARIES = "numpy", "onnxruntime", "constriction", "safetensors", "soundfile", "soxr"
 MEASURES = "pesq", "pystoi"
 LEAST_FREE = 1 << 30  # bytes; with less, outputs and shards soon fill the disk
 
@@ -71,13 +71,10 @@ def codec(folder: Path | None) -> Iterator[Finding]:
     yield Finding("telucodec", "ok", __version__)
     yield from libraries(LIBRARIES, "pip install --force-reinstall telucodec", needed=True)
     yield from libraries(MEASURES, "pip install 'telucodec[metrics]' for `telucodec evaluate`", needed=False)
-    try:
-        import av
-
-        numbers = ".".join(map(str, av.library_versions["libavcodec"]))
+    yield from libraries(["av"], "pip install 'telucodec[formats]' for MP3, Ogg, M4A and others", needed=False)
+    if "av" in sys.modules:
+        numbers = ".".join(map(str, sys.modules["av"].library_versions["libavcodec"]))
         yield Finding("ffmpeg", "ok", f"libavcodec {numbers}, in PyAV; no other is needed to read recordings")
-    except ImportError:
-        pass  # a fault of the library above
     yield _round_trip(folder, "waveform", OperatingPoint(step=300))
     yield _round_trip(folder, "tokens", OperatingPoint(tokens=1))
 

@@ -41,9 +41,7 @@ class Header:
     samples: int | None  # exact length; None: known at the end of the stream
     packet_frames: int  # frames of a packet; the last of a file of known length has as many as are left
     key_packets: int  # packets from one that is decodable by itself to the next
-    settings: tuple[
-        int, ...
-    ]  # waveform: step, shaping; tokens: most codebooks of a frame, about how many on average or 0
+    settings: tuple[int, ...]  # waveform: step, shaping; tokens: most codebooks of a frame, their mean or 0
 
     def __post_init__(self) -> None:
         allowed = {

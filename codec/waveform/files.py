@@ -44,7 +44,7 @@ class WaveformFiles:
         """
 
         def encode_at(step: int) -> tuple[bytes, float]:
-            return self._encode(audio, settings(step, point.perception), progress)
+            return self._encode(audio, settings(step, point.perception), progress, point.snr is not None)
 
         if point.step is not None:
             return encode_at(point.step)[0]
@@ -54,10 +54,11 @@ class WaveformFiles:
         to_target = search.to_kbps if point.snr is None else search.to_snr
         return to_target(point.value, encode_at)
 
-    def _encode(self, audio: np.ndarray, chosen: Settings, progress: Progress) -> tuple[bytes, float]:
-        """The file's bytes and the squared error."""
+    def _encode(self, audio: np.ndarray, chosen: Settings, progress: Progress, measure: bool) -> tuple[bytes, float]:
+        """The file's bytes, and the squared error, 0 unless it is to be measured."""
         frames = round(container.PACKET_SECONDS * self._rate / self._hop)
-        encoder = StreamEncoder(self.coder(chosen), self._header(chosen, len(audio), frames, 1), SIDE_BY_SIDE)
+        header = self._header(chosen, len(audio), frames, 1)
+        encoder = StreamEncoder(self.coder(chosen), header, SIDE_BY_SIDE, measure)
         block = round(container.PACKET_SECONDS * self._rate)
         parts = []
         for start in range(0, len(audio), block):

@@ -10,9 +10,8 @@ from telucodec.waveform.grids import BANDS, LEVEL_HISTORY, LEVEL_PASSES, LEVELS,
 
 LEVEL_ACTIVATION = 2.0 ** (ACTIVATION_BITS - 2)  # a level is a quarter of a unit
 
-Network = Callable[
-    [int, np.ndarray], np.ndarray
-]  # a pass and its context to logarithms [count, bands of the pass * LEVELS]
+# A pass and its context to logarithms [count, bands of the pass * LEVELS].
+Network = Callable[[int, np.ndarray], np.ndarray]
 
 
 def start(packets: int) -> np.ndarray:

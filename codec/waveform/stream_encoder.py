@@ -18,8 +18,9 @@ class StreamEncoder:
     hops, 30 ms; with two, 45 ms. All pushed together give the same bytes, however they were cut.
     """
 
-    def __init__(self, coder: WaveformPackets, header: Header, batch: int = 1):
+    def __init__(self, coder: WaveformPackets, header: Header, batch: int = 1, measure: bool = False):
         self.coder, self.header = coder, header
+        self._measure = measure  # whether to listen to what a decoder gives, for `error`
         self._batch = batch  # independent packets to code side by side; more is faster and later
         self._transform = ExactMDCT(coder.hop)
         self._before = self._transform.silence()
@@ -30,7 +31,7 @@ class StreamEncoder:
         self._begun = False
         self._error_overlap = self._transform.silence()
         self._error_samples = -coder.hop  # the first hop lies before the recording
-        self.error = 0.0  # squared error of the samples that a decoder could give so far
+        self.error = 0.0  # if measured, squared error of the samples that a decoder could give so far
 
     def push(self, samples: np.ndarray) -> bytes:
         """Samples [count], float in [-1, 1] or int16, at the codec's rate to the bytes that they complete.
@@ -81,6 +82,8 @@ class StreamEncoder:
 
     def _account(self, packet: np.ndarray, frames: Decoded) -> None:
         """Add up what the errors of decoded frames are in samples; those beyond the recording's end are cut."""
+        if not self._measure:
+            return
         errors = packet - self._restoration.push(frames)
         audio, self._error_overlap = self._transform.synthesise(self._error_overlap, errors)
         start, self._error_samples = self._error_samples, self._error_samples + len(audio)

@@ -15,6 +15,7 @@ from dvc.lock import LockError
 from dvc.repo import Repo
 
 from pipeline.common import files
+from pipeline.common.stage import is_shallow
 
 LOCK_SECONDS = 60
 
@@ -94,7 +95,7 @@ def refuse_shallow() -> None:
     Raises:
         DvcError: git has only the last commits. DVC then ends with 0 and keeps nothing.
     """
-    if _git("rev-parse", "--is-shallow-repository").strip() == "true":
+    if is_shallow(Path()):
         raise DvcError("this is a shallow clone, in which DVC loses experiments; first run `git fetch --unshallow`")
 
 

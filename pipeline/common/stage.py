@@ -16,13 +16,18 @@ class StageError(Exception):
     """Bad input or an impossible request; the message names the file, the value and the remedy."""
 
 
+def is_shallow(repository: Path) -> bool:
+    """Whether git has only the last commits of a repository."""
+    command = ["git", "-C", str(repository), "rev-parse", "--is-shallow-repository"]
+    return subprocess.run(command, capture_output=True, text=True).stdout.strip() == "true"
+
+
 def _refuse_lost_experiment() -> None:
     """DVC ends with 0 and keeps nothing of an experiment in a folder of its own (--temp, --queue) in a shallow clone."""
     root = os.environ.get("DVC_ROOT")
     if "DVC_EXP_NAME" not in os.environ or root is None or Path(root).resolve() == Path.cwd().resolve():
         return
-    command = ["git", "-C", root, "rev-parse", "--is-shallow-repository"]
-    if subprocess.run(command, capture_output=True, text=True).stdout.strip() == "true":
+    if is_shallow(Path(root)):
         raise StageError(
             f"{root} is a shallow clone, in which DVC loses this experiment; run `git fetch --unshallow` there first"
         )

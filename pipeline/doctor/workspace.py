@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psutil
 
+from pipeline.common.stage import is_shallow
 from telucodec.cli.doctor import Finding
 
 TEMPORARY = Path(".dvc/tmp")
@@ -24,7 +25,7 @@ def git() -> Iterator[Finding]:
         yield Finding("git", "fault", "no commit yet", "git add . && git commit")
         return
     yield Finding("git", "ok", _git("log", "-1", "--format=%h %s"))
-    if _git("rev-parse", "--is-shallow-repository") == "true":
+    if is_shallow(Path()):
         yield Finding(
             "history",
             "fault",

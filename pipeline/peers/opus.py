@@ -36,7 +36,7 @@ def encode(audio: np.ndarray, kbps: float, application: str) -> tuple[bytes, lis
 
 
 def missing() -> str | None:
-    return None if find_spec("av") else "needs PyAV: pip install 'telucodec[peers]'"
+    return None if find_spec("av") else "needs PyAV: pip install 'telucodec[formats]'"
 
 
 def _code(audio: np.ndarray, kbps: float) -> Coded:

@@ -256,3 +256,16 @@ def test_damaged_recordings_are_read_or_refused():
             read(io.BytesIO(data), 16000, "fuzzed")
         except AudioError as error:
             assert str(error).startswith("fuzzed: ")
+
+
+@pytest.mark.parametrize("content", [b"OggS" + bytes(200), b"\xff\xfb\x90\x64" * 100])
+def test_without_pyav_what_needs_it_is_refused_with_a_remedy(monkeypatch, tmp_path, content):
+    monkeypatch.setitem(sys.modules, "av", None)  # as if it were not installed
+    (tmp_path / "talk.mp3").write_bytes(content)
+    with pytest.raises(
+        AudioError, match=r"talk\.mp3: libsndfile cannot .*pip install 'telucodec\[formats\]'"
+    ) as refused:
+        read(tmp_path / "talk.mp3", 16000)
+    assert refused.value.reason == "needs_pyav"
+    soundfile.write(tmp_path / "talk.wav", np.zeros(1600), 16000)
+    assert len(read(tmp_path / "talk.wav", 16000)) == 1600
