@@ -12,7 +12,8 @@ from pipeline.common import files
 from pipeline.common.sections import Params
 from pipeline.common.shards import Shards
 from pipeline.training import start_from
-from pipeline.training.task import Crops, Draws, Task
+from pipeline.training.batches import Batch, Batches
+from pipeline.training.task import Draws, Task
 from telucodec.networks.enhancer.decoded import decoded
 from telucodec.networks.enhancer.model import Enhancer, EnhancerConfig, Frames
 from telucodec.networks.tokens.adversary import Adversary, balanced
@@ -52,11 +53,15 @@ class EnhancerTask:
     def compile(self, backend: str = "inductor") -> None:
         self.model.network.compile(backend=backend)
 
-    def start(self, crops: Crops) -> None:
+    def start(self, batches: Batches) -> None:
         if self.origin is not None:
             self.model.load_state_dict(self.origin.state_dict())
 
-    def step(self, audio: Tensor, random: Draws) -> dict[str, Tensor]:
+    def ahead(self) -> None:
+        return None
+
+    def step(self, batch: Batch, random: Draws) -> dict[str, Tensor]:
+        audio = batch.audio
         count, coefficients = len(audio), self.codec.mdct(audio)
         octaves, shaping = random.uniform(*OCTAVES, count), random.integers(*SHAPINGS, count)
         frames = self._decoded(coefficients, octaves, shaping, random.random((count, *coefficients.shape[1:])))
@@ -115,7 +120,7 @@ class EnhancerTask:
         if self.adversary is not None:
             self.adversary.restore(state)
 
-    def finish(self, crops: Crops) -> None:
+    def finish(self, batches: Batches) -> None:
         pass
 
     def save(self, folder: Path) -> None:

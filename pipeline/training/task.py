@@ -1,6 +1,5 @@
 """What the training loop needs to know about a model: the task of training it."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -8,6 +7,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from pipeline.common.shards import Shards
+from pipeline.training.batches import Analyse, Batch, Batches
 
 Size = int | tuple[int, ...]
 
@@ -18,9 +18,6 @@ class Draws(Protocol):
     def random(self, size: Size) -> np.ndarray: ...
     def uniform(self, low: float, high: float, size: Size) -> np.ndarray: ...
     def integers(self, low: int, high: int, size: Size) -> np.ndarray: ...
-
-
-Crops = Callable[[int], Tensor]  # returns that many training crops [count, samples]
 
 
 class Task(Protocol):
@@ -36,11 +33,14 @@ class Task(Protocol):
     def compile(self, backend: str = "inductor") -> None:
         """Compile the expensive parts with torch.compile and one of its backends."""
 
-    def start(self, crops: Crops) -> None:
+    def start(self, batches: Batches) -> None:
         """Initialise the model from speech."""
 
-    def step(self, audio: Tensor, random: Draws) -> dict[str, Tensor]:
-        """Loss terms of a batch [batch, samples]; the loop minimises `total`.
+    def ahead(self) -> Analyse | None:
+        """What a processor finds out about crops before a step needs it; None: nothing."""
+
+    def step(self, batch: Batch, random: Draws) -> dict[str, Tensor]:
+        """Loss terms of a batch; the loop minimises `total`.
 
         In data-parallel training the batch is this rank's share, and the mean of a term over the ranks is that of the
         whole batch. The first dimension of all draws from `random` is the batch.
@@ -68,7 +68,7 @@ class Task(Protocol):
     def restore(self, state: dict) -> None:
         """Continue from what `state` returned."""
 
-    def finish(self, crops: Crops) -> None:
+    def finish(self, batches: Batches) -> None:
         """What remains to be done once after the last step."""
 
     def save(self, folder: Path) -> None:

@@ -11,7 +11,8 @@ from torch import Tensor
 from pipeline.common.sections import Params
 from pipeline.common.shards import Shards
 from pipeline.training import start_from
-from pipeline.training.task import Crops, Draws, Task
+from pipeline.training.batches import Batch, Batches
+from pipeline.training.task import Draws, Task
 from telucodec.networks.waveform.context import ContextConfig
 from telucodec.networks.waveform.ideal_rate import ideal_rate, measure_centroids, settings_for, shaped_rate
 from telucodec.networks.waveform.model import Settings, WaveformCodec, WaveformConfig, guess, quantize
@@ -50,12 +51,16 @@ class WaveformTask:
     def compile(self, backend: str = "inductor") -> None:
         self.model.context.compile(backend=backend)
 
-    def start(self, crops: Crops) -> None:
+    def start(self, batches: Batches) -> None:
         # Unlike the token codec it needs no speech to start: it reaches every SNR at once, with many bits.
         if self.origin is not None:
             self.model.load_state_dict(self.origin.state_dict())
 
-    def step(self, audio: Tensor, random: Draws) -> dict[str, Tensor]:
+    def ahead(self) -> None:
+        return None
+
+    def step(self, batch: Batch, random: Draws) -> dict[str, Tensor]:
+        audio = batch.audio
         with torch.no_grad():
             coefficients = self.model.mdct(audio)
             grid = self.model.grid(coefficients, self._random_settings(coefficients, random))
@@ -107,8 +112,8 @@ class WaveformTask:
     def restore(self, state: dict) -> None:
         pass
 
-    def finish(self, crops: Crops) -> None:
-        measure_centroids(self.model, crops(math.ceil(FINISH_SECONDS / self.loop.crop_seconds)))
+    def finish(self, batches: Batches) -> None:
+        measure_centroids(self.model, batches.crops(math.ceil(FINISH_SECONDS / self.loop.crop_seconds)))
 
     def save(self, folder: Path) -> None:
         self.model.save(folder)
