@@ -122,10 +122,10 @@ def savings(theirs: Sequence[Row], kinds: Mapping[str, set[str]]) -> dict[str, d
     for name, model, family, measure in COMPARED:
         ours = [row for row in _read(model) if row["point"].rpartition("_")[0].endswith(family)]
         for kind, clips in kinds.items():
-            both = ([row for row in rows if row["clip"] in clips] for rows in (ours, theirs))
-            curves = (_curves(rows, at, measure) for rows, at in zip(both, ("point", "asked_kbps"), strict=True))
             try:
-                result = saving(*curves)._asdict()
+                mine = _curves([row for row in ours if row["clip"] in clips], "point", measure)
+                reference = _curves([row for row in theirs if row["clip"] in clips], "asked_kbps", measure)
+                result = saving(mine, reference)._asdict()
             except ValueError as error:
                 result = {"undefined": str(error)}
             saved[f"{name}, against opus{kind}"] = result

@@ -6,6 +6,7 @@ bit, even if one was killed and continued. `TELUCODEC_FRESH=1 dvc repro -f train
 
 import importlib
 import sys
+from typing import Any
 
 import numpy as np
 import torch
@@ -54,7 +55,7 @@ def prepare(params: Params, model: str) -> Run:
     torch.manual_seed(loop.seed)
     for_crops, for_steps = np.random.default_rng(loop.seed).spawn(2)
     place = device.choose(loop.device)
-    task: Task = importlib.import_module(f"pipeline.training.{model}").task(params, place)
+    task: Task[Any] = importlib.import_module(f"pipeline.training.{model}").task(params, place)
     crop_samples = round(loop.crop_seconds * params.preprocess.sample_rate)
     training, validation = (Shards(files.SHARDS / split) for split in ("train", "validation"))
     batches = Batches(training, for_crops, crop_samples, loop.gain_db, place)

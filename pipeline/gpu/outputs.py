@@ -38,7 +38,7 @@ def archive(model: str) -> str:
     return f"{model}.zip"
 
 
-def save(results: Path, task: Task, history: Sequence[Mapping[str, float]], figures: Mapping[str, object]) -> None:
+def save(results: Path, task: Task[Any], history: Sequence[Mapping[str, float]], figures: Mapping[str, object]) -> None:
     """Write a model's file after an epoch."""
     columns = dict.fromkeys(name for row in history for name in row)
     packed = io.BytesIO()

@@ -46,7 +46,7 @@ class Run:
     def __init__(
         self,
         settings: Loop,
-        task: Task,
+        task: Task[Any],
         batches: Batches,
         random: np.random.Generator,
         validation: Shards,
@@ -226,7 +226,7 @@ class Run:
 class Step(nn.Module):
     """A training step as a module: DistributedDataParallel synchronises what its `forward` uses."""
 
-    def __init__(self, task: Task):
+    def __init__(self, task: Task[Any]):
         super().__init__()
         self.model, self._step = task.model, task.step
 
@@ -234,7 +234,7 @@ class Step(nn.Module):
         return self._step(batch, random)
 
 
-def _parallel(task: Task) -> DistributedDataParallel:
+def _parallel(task: Task[Any]) -> DistributedDataParallel:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # older versions lack the new name of the setting
         return DistributedDataParallel(Step(task), broadcast_buffers=False)  # all ranks update the buffers equally

@@ -4,6 +4,7 @@ import math
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,12 +37,12 @@ HEARD = 2  # the discriminators hear every second item, because they take longer
 SUMMARISED = 1, 2, 4  # numbers of codebooks in the metrics file, besides all
 
 
-def task(params: Params, device: torch.device) -> Task:
+def task(params: Params, device: torch.device) -> Task[TokenCodec]:
     return TokenTask(params, device)
 
 
-class TokenTask:
-    """`pipeline.training.task.Task` for the token codec."""
+class TokenTask(Task[TokenCodec]):
+    """Codes and back, with discriminators in the second phase, and the prior of tokens at the end."""
 
     name = "tokens"
 
@@ -51,7 +52,7 @@ class TokenTask:
         self.model = TokenCodec(config).to(device)
         self.origin = start_from.load(self.loop, self.name, TokenCodec, config, _shape)
         self.loss = CodecLoss(loss_config(params)).to(device)
-        self.progress, self.adversarial_weight = 0.0, params.loss.adversarial_weight
+        self.adversarial_weight = params.loss.adversarial_weight
         self.adversary = Adversary(device) if self.adversarial_weight else None
         self.model.prior.requires_grad_(False)  # trained last, when the codec no longer changes
         shape = params.quantizer.num_codebooks, params.quantizer.codebook_size
@@ -189,10 +190,10 @@ class TokenTask:
         codes = self.model.merged(analysis.own, self.model.quantizer(analysis.latents).codes)
         return codes, self.model.errors(analysis, codes)
 
-    def state(self) -> dict:
+    def state(self) -> dict[str, Any]:
         return {} if self.adversary is None else self.adversary.state()
 
-    def restore(self, state: dict) -> None:
+    def restore(self, state: dict[str, Any]) -> None:
         if self.adversary is not None:
             self.adversary.restore(state)
 
