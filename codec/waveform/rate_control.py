@@ -11,10 +11,9 @@ from telucodec.waveform.engine import Walk
 from telucodec.waveform.grids import LAST_STEP
 from telucodec.waveform.own_steps import UNIT
 
-SHARE = 4  # a packet takes at most this part of the bits that are left: never all, so that the next ones have some too
-AIM = 2  # packets of speech should take about this part of what they may
+SHARE = 5  # a packet takes at most this part of the bits that are left: never all, so that the next ones have some too
 NATS_A_STEP = 0.0075  # by how much the logarithm of the rate grows with the step, about
-FINER, COARSER = 1.0, 8.0  # steps that a packet moves the next ones at most
+FINER, COARSER = 0.5, 1.0  # steps by which a packet moves those of the next ones, at most
 START, START_KBPS = 256, 6  # a usual step for speech, and its rate
 EMPTY = 8 * len(container.write_packet(0, b""))  # bits of a packet that holds nothing
 HEADER, END = 8 * 20, 8 * len(container.write_end(container.MAX_SAMPLES - 1))  # bits, at most
@@ -29,8 +28,9 @@ class RateControl:
     """Chooses steps so that the bits of every second stay below a limit. A leaky bucket with the window of a second.
 
     The exact bits of a packet are known before it is sent: one that is too large is coded again, more coarsely. It gets
-    no more than a quarter of what is left of the second that ends with it, so bits never run out. The step moves slowly
-    towards the one at which speech takes what there is; in pauses, which take little, it hardly moves.
+    no more than a fifth of what is left of the second that ends with it, so bits never run out. Otherwise steps that differ from
+    packet to packet cost more than they bring: the step moves slowly towards the one at which speech takes what there is,
+    and hardly in pauses, which take little.
     """
 
     def __init__(self, kbps: float, packet_seconds: float):
@@ -64,10 +64,10 @@ class RateControl:
         return trial
 
     def _follow(self, bits: int, allowed: float) -> None:
-        """Move the step towards that at which a packet takes its aim, now that one takes so many bits."""
-        wanted = math.log(AIM * bits / allowed) / NATS_A_STEP
+        """Move the step towards that at which a packet takes what it may, now that one takes so many bits."""
+        wanted = math.log(allowed / bits) / NATS_A_STEP
         finer = FINER * min(bits / self._mean, 1)
-        self._step = min(max(self._step + min(max(-wanted, -COARSER), finer), 0), LAST_STEP)
+        self._step = min(max(self._step + min(max(wanted, -COARSER), finer), 0), LAST_STEP)
 
     def _spend(self, bits: int) -> None:
         self._sent.append(bits)
