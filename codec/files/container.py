@@ -78,6 +78,11 @@ class Header:
         return None if frames is None else math.ceil(frames / self.packet_frames)
 
 
+def stream_packets(samples: int, hop: int, packet_frames: int) -> int:
+    """Packets of a stream of unknown length that turns out to have so many samples: whole ones only."""
+    return math.ceil((math.ceil(samples / hop) + 1) / packet_frames)
+
+
 def write_header(header: Header) -> bytes:
     """The header's bytes."""
     body = bytearray(MAGIC + bytes([VERSION, header.mode]) + header.model)

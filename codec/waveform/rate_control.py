@@ -43,8 +43,8 @@ class RateControl:
         self._sent = deque([EMPTY] * (packets - 2) + [EMPTY + HEADER])  # bits of the packets before
         self._left = 1000 * kbps - END - sum(self._sent)
         if self._left < SHARE * EMPTY:
-            lowest = kbps + (SHARE * EMPTY - self._left) / 1000
-            raise CodecError(f"kbps of a stream must be at least {lowest:.3g}, got {kbps:g}")
+            lowest = math.ceil(10 * kbps + (SHARE * EMPTY - self._left) / 100) / 10
+            raise CodecError(f"kbps of a stream must be at least {lowest:g}, got {kbps:g}")
         self._mean = 1000 * kbps / packets
         self.start = _on_grid(START + math.log(kbps / START_KBPS) / NATS_A_STEP)
         self._step = float(self.start)
@@ -52,13 +52,14 @@ class RateControl:
     def pick(self, encode: Callable[[int], Trial]) -> Trial | None:
         """The trial at the step that the next packet gets; None if not even the coarsest fits: then it must hold nothing."""
         allowed, step = self._left / SHARE, _on_grid(self._step)
-        trial = encode(step)
+        trial, stride = encode(step), UNIT / 2
         self._follow(8 * len(trial.packet), allowed)
         while (bits := 8 * len(trial.packet)) > allowed:
             if step == 0:
                 self._spend(EMPTY)
                 return None
-            step = _on_grid(min(step - math.log(bits / allowed) / NATS_A_STEP, step - UNIT))
+            stride = max(math.log(bits / allowed) / NATS_A_STEP, 2 * stride)
+            step = _on_grid(step - stride)
             trial = encode(step)
         self._spend(bits)
         return trial

@@ -183,7 +183,7 @@ class StreamDecoder:
             return np.concatenate([self._missing(decoder, number), self._output(decoder, [payload])])
         header, hop = decoder.header, decoder.coder.hop
         self.samples = container.read_end(payload)
-        packets = math.ceil((math.ceil(self.samples / hop) + 1) / header.packet_frames)
+        packets = container.stream_packets(self.samples, hop, header.packet_frames)
         last = self._missing(decoder, min(packets, self._number + self._most_lost(header, hop)))
         self.ended = True
         return last
