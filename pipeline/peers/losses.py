@@ -2,7 +2,7 @@
 
 Bursts of 20 to 60 ms are lost, the same ones for every codec. Our streams have packets that decode by themselves, and each clip
 has the step that gives the rate asked for; once they are decoded as over a network, and once with silence in the place of
-what is lost. Opus conceals in its own way. Rates are those of whole streams of ours, framing included, and of the packets of Opus.
+what is lost. Opus conceals in its own way. Rates are those of our whole streams, framing included, and of the packets of Opus.
 """
 
 import argparse
