@@ -27,7 +27,6 @@ from telucodec.waveform.engine import Engine, WaveformEngine
 from telucodec.waveform.enhancer import EnhancerEngine
 from telucodec.waveform.files import WaveformFiles
 from telucodec.waveform.packets import WaveformPackets
-from telucodec.waveform.quantization import Settings
 from telucodec.waveform.stream_decoder import StreamDecoder
 from telucodec.waveform.stream_encoder import StreamEncoder
 
@@ -153,7 +152,8 @@ class Codec:
         """The bytes of a file to float32 audio [samples]. Values may lie beyond [-1, 1] where the speech was loud.
 
         Args:
-            lenient: put silence where a packet is damaged or missing, instead of raising.
+            lenient: where a packet is damaged or missing, conceal it (a waveform goes on for 120 ms and fades; tokens are
+                silent), instead of raising.
             enhance: let a network improve the sound of a waveform file made with `perception`. Without it, the output of a
                 waveform file is the same to the bit on every machine.
 
@@ -175,23 +175,38 @@ class Codec:
             yield block[:samples].astype(np.float32)
             samples = max(samples - len(block), 0)
 
-    def stream_encoder(self, step: int, perception: float = 0.0) -> StreamEncoder:
-        """An encoder for speech as it arrives, with a latency of 30 ms; with `perception`, of 45 ms.
+    def stream_encoder(
+        self,
+        step: int | None = None,
+        perception: float = 0.0,
+        *,
+        kbps: float | None = None,
+        independent: bool = False,
+    ) -> StreamEncoder:
+        """An encoder for speech as it arrives, with a latency of 30 ms; with `perception` or `kbps`, of 45 ms.
 
         Args:
             step: as in `encode`.
             perception: as in `encode`.
+            kbps: instead of a step, a limit in kbit/s that no second of the stream exceeds, all its bytes included. The step
+                follows the speech.
+            independent: every packet decodes by itself, for networks that lose packets; it costs about 1 kbit/s. Otherwise one
+                packet a second does, and a lost one takes those before the next with it.
 
         Raises:
-            CodecError: a value is out of range.
+            CodecError: not exactly one of `step` and `kbps`, or a value out of range.
             ModelError: the waveform model is not there, or damaged.
         """
-        point = OperatingPoint(step=step, perception=perception)
-        return self._waveform_files.live(integer("step", step), point.perception)
+        return self._waveform_files.live(OperatingPoint(step=step, kbps=kbps, perception=perception), independent)
 
-    def stream_decoder(self, enhance: bool = True) -> StreamDecoder:
-        """A decoder for bytes as they arrive; `enhance` as in `decode`."""
-        return StreamDecoder(lambda header: self._stream_coder(header, enhance))
+    def stream_decoder(self, enhance: bool = True, lenient: bool = False) -> StreamDecoder:
+        """A decoder for bytes as they arrive.
+
+        Args:
+            enhance: as in `decode`.
+            lenient: conceal packets that are damaged or missing, instead of raising.
+        """
+        return StreamDecoder(lambda header: self._stream_coder(header, enhance), lenient)
 
     def tokenize(self, audio: np.ndarray, num_codebooks: int = 0) -> np.ndarray:
         """Audio [samples] to tokens [num_codebooks, frames], int64: what `encode` with `tokens` puts into a file.
@@ -287,7 +302,7 @@ class Codec:
 
     def _stream_coder(self, header: Header, enhance: bool) -> WaveformPackets:
         self._checked_model(header)
-        return self._waveform_files.coder(Settings(*header.settings), enhance)
+        return self._waveform_files.reader(header, enhance)
 
     def _checked(self, tokens: np.ndarray) -> np.ndarray:
         return checked_tokens(np.asarray(tokens), self._tokens.num_codebooks, self._tokens.codebook_size)

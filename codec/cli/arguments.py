@@ -21,7 +21,7 @@ The input may have any sample rate and any number of channels; channels are aver
     "decode": """examples:
   telucodec decode talk.tlc                          talk.wav
   telucodec decode coded/*.tlc -o decoded/
-  telucodec decode damaged.tlc --lenient             silence where packets are damaged or missing""",
+  telucodec decode damaged.tlc --lenient             goes on where packets are damaged or missing""",
     "info": """example:
   telucodec info talk.tlc --json""",
     "evaluate": """example:
@@ -70,7 +70,7 @@ def parser() -> argparse.ArgumentParser:
     decode.add_argument(
         "--plain", action="store_true", help="without the network that improves files with --perception"
     )
-    decode.add_argument("--lenient", action="store_true", help="silence for damaged packets instead of an error")
+    decode.add_argument("--lenient", action="store_true", help="conceal damaged packets instead of an error")
     info = command("info", "Print what a .tlc file holds.", model=False)
     info.add_argument("input", metavar="FILE", help="a .tlc file; - is standard input")
     info.add_argument("--json", action="store_true", help="print JSON")
