@@ -176,5 +176,6 @@ CHECKS: dict[str, Callable[[list[str]], None]] = {
     "prefect": _prefect,
     "python": _python,
     "telucodec": _telucodec,
+    ".venv/bin/dvc": _dvc,
     ".venv/bin/python": _python,
 }
