@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from telucodec.audio.samples import checked
+from telucodec.audio.spool import Spool
 from telucodec.errors import ContainerError, ModelError
 from telucodec.files import container
 from telucodec.files.container import Header, Mode
@@ -111,7 +112,7 @@ class Codec:
 
     def encode(
         self,
-        audio: np.ndarray,
+        audio: np.ndarray | Spool,
         *,
         snr: float | None = None,
         kbps: float | None = None,
@@ -124,6 +125,7 @@ class Codec:
         """Audio [samples] to the bytes of a file, at the operating point that the other arguments name (`OperatingPoint`).
 
         Args:
+            audio: an array or, for recordings of hours, what `telucodec.audio.reading.spooled` returns.
             snr: signal-to-noise ratio in dB over the whole file, met within 0.1 dB.
             kbps: kbit/s of the whole file, header included, met within 2 %. With `tokens` an upper limit: frames that need
                 more codebooks get more, up to that many; bits that no frame needs are not spent.
@@ -140,7 +142,7 @@ class Codec:
             ModelError: the model it needs is not there, or damaged.
         """
         point = OperatingPoint(snr=snr, kbps=kbps, step=step, tokens=tokens, perception=perception)
-        audio = checked(audio)
+        audio = audio if isinstance(audio, Spool) else checked(audio)
         if point.tokens is None:
             return self._waveform_files.write(audio, point, progress, strict)
         coder = self._token_coder(point.tokens)

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from telucodec.audio.samples import energy
+from telucodec.audio.spool import Samples
 from telucodec.errors import CodecError
 from telucodec.files import container
 from telucodec.files.container import Header, Mode
@@ -41,7 +43,7 @@ class WaveformFiles:
         """The coder of a file's packets."""
         return self.coder(Settings(*header.settings), enhance, header.own_steps)
 
-    def write(self, audio: np.ndarray, point: OperatingPoint, progress: Progress, strict: bool) -> bytes:
+    def write(self, audio: Samples, point: OperatingPoint, progress: Progress, strict: bool) -> bytes:
         """The file of audio [samples] at an operating point, or at the nearest there is, with a warning.
 
         Raises:
@@ -53,13 +55,13 @@ class WaveformFiles:
 
         if point.step is not None:
             return encode_at(point.step)[0]
-        if not audio.any():
+        if energy(audio) == 0:
             return encode_at(0)[0]
         search = Search(audio, self._rate, lambda step: self.coder(settings(step, point.perception)), strict)
         to_target = search.to_kbps if point.snr is None else search.to_snr
         return to_target(point.value, encode_at)
 
-    def _encode(self, audio: np.ndarray, chosen: Settings, progress: Progress, measure: bool) -> tuple[bytes, float]:
+    def _encode(self, audio: Samples, chosen: Settings, progress: Progress, measure: bool) -> tuple[bytes, float]:
         """The file's bytes, and the squared error, 0 unless it is to be measured."""
         frames = round(container.PACKET_SECONDS * self._rate / self._hop)
         header = self._header(chosen, len(audio), frames, 1)

@@ -179,5 +179,6 @@ CHECKS: dict[str, Callable[[list[str]], None]] = {
     "prefect": _prefect,
     "python": _python,
     "telucodec": _telucodec,
+    ".venv/bin/dvc": _dvc,
     ".venv/bin/python": _python,
 }
