@@ -1,0 +1,217 @@
+/** The waveform codec: speech to packets of integers and back. */
+import { PACKET_SECONDS, WAVEFORM, writeHeader, writePacket } from "../container.js";
+import { DamagedPacketError } from "../errors.js";
+import { MDCT } from "../mdct.js";
+import { RangeDecoder, RangeEncoder } from "../range_coder.js";
+import { Bands } from "./bands.js";
+import { ContextModel, Walk } from "./context.js";
+import { Restoration } from "./enhancer.js";
+import { IntegerCoder } from "./entropy.js";
+import { BANDS, FULL_SHAPING, GROUP, LEVEL_HISTORY, PASSES } from "./grids.js";
+import { LevelCoder } from "./levels.js";
+import { Quantizer } from "./quantization.js";
+
+const SIDE_BY_SIDE = 8; // packets that go through the network at once
+
+/** @typedef {{step: number, shaping: number}} Settings */
+/** @typedef {import("./enhancer.js").Decoded} Decoded */
+
+export class WaveformCodec {
+  /**
+   * @param {import("../models.js").Model} model
+   * @param {import("../models.js").Model | null} enhancer
+   */
+  constructor(model, enhancer) {
+    this._enhancer = enhancer;
+    this.id = model.id;
+    this.hop = model.shape.hop;
+    this.sampleRate = model.shape.sample_rate;
+    this._bands = new Bands(this.hop);
+    this._context = new ContextModel(model, this._bands.centres);
+    this._levels = new LevelCoder(model);
+    this._integers = new IntegerCoder(model.tensor("frequencies"));
+    this._quantizer = new Quantizer(model);
+  }
+
+  /**
+   * The bytes of the file of speech at the codec's rate.
+   * @param {Float32Array} audio
+   * @param {number} step of the quantiser, 0 to 1023; finer by 6 dB every 64
+   * @param {number} perception 0: least squared error; 1: noise hidden below speech
+   * @param {(share: number) => void} [progress]
+   */
+  encode(audio, step, perception, progress = () => {}) {
+    const settings = { step, shaping: Math.ceil(FULL_SHAPING * perception) };
+    const packetFrames = Math.round((PACKET_SECONDS * this.sampleRate) / this.hop);
+    const parts = [writeHeader({
+      mode: WAVEFORM, model: this.id, sampleRate: this.sampleRate, samples: audio.length, packetFrames, keyPackets: 1,
+      settings: [step, settings.shaping],
+    })];
+    const frames = new MDCT(this.hop).analyse(audio);
+    const size = packetFrames * this.hop;
+    for (let start = 0; start < frames.length; start += SIDE_BY_SIDE * size) {
+      const packets = [];
+      for (let own = start; own < Math.min(start + SIDE_BY_SIDE * size, frames.length); own += size)
+        packets.push(frames.subarray(own, Math.min(own + size, frames.length)));
+      for (const payload of this._encoded(packets, settings)) parts.push(writePacket(parts.length - 1, payload));
+      progress(Math.min((start + SIDE_BY_SIDE * size) / frames.length, 1));
+    }
+    return parts;
+  }
+
+  /**
+   * Packets of frames [frames, hop] to payloads.
+   * @param {Float64Array[]} packets
+   * @param {Settings} settings
+   */
+  _encoded(packets, settings) {
+    const { hop } = this;
+    const grids = packets.map((packet) => {
+      const levels = settings.shaping ? this._bands.measure(packet) : new Int32Array();
+      return this._bands.grid(settings, levels, packet.length / hop);
+    });
+    const coders = grids.map(({ levels }) => {
+      const coder = new RangeEncoder();
+      this._levels.each(levels, (place, begins) => coder.symbol(levels[place], begins), new Int32Array());
+      return coder;
+    });
+    this._walked(new Walk(this._context, settings, packets.length), grids, (packet, kinds, bins) => {
+      const values = kinds.map((kind, i) =>
+        this._quantizer.quantize(packets[packet][bins(i)] / grids[packet].steps[bins(i)], kind));
+      this._integers.write(coders[packet], values, kinds);
+      return values;
+    });
+    return coders.map((coder) => coder.bytes());
+  }
+
+  /**
+   * The audio of packets, of so many samples; silence where one is lost.
+   * @param {import("../container.js").Header} header
+   * @param {import("../container.js").Packet[]} packets
+   * @param {number} samples
+   * @param {boolean} enhance whether a network improves the sound of a file made with perception
+   * @param {(share: number) => void} [progress]
+   */
+  decode({ settings: [step, shaping], keyPackets }, packets, samples, enhance, progress = () => {}) {
+    const { hop } = this;
+    const settings = { step, shaping };
+    const restoration = new Restoration(enhance && shaping ? this._enhancer : null, hop);
+    const transform = new MDCT(hop);
+    const frames = packets.reduce((sum, packet) => sum + packet.frames, 0);
+    const audio = new Float32Array(frames * hop);
+    let place = 0;
+    const heard = (/** @type {Decoded} */ decoded) => {
+      audio.set(transform.synthesise(restoration.push(decoded)), place);
+      place += decoded.steps.length;
+      progress(place / audio.length);
+    };
+    if (keyPackets === 1)
+      for (let start = 0; start < packets.length; start += SIDE_BY_SIDE)
+        this._independent(packets.slice(start, start + SIDE_BY_SIDE), settings).forEach(heard);
+    else this._dependent(packets, settings, keyPackets, heard);
+    return audio.subarray(hop, hop + samples); // the first hop lies before the recording
+  }
+
+  /**
+   * Packets that are decodable by themselves.
+   * @param {import("../container.js").Packet[]} packets
+   * @param {Settings} settings
+   * @returns {Decoded[]}
+   */
+  _independent(packets, settings) {
+    const intact = packets.filter(({ payload }) => payload);
+    try {
+      const decoded = intact.length ? this._decoded(intact, settings, new Walk(this._context, settings, intact.length)).values() : [].values();
+      return packets.map(({ payload, frames }) => (payload && decoded.next().value) || nothing(frames * this.hop));
+    } catch (error) {
+      if (!(error instanceof DamagedPacketError)) throw error;
+      if (packets.length === 1) return [nothing(packets[0].frames * this.hop)];
+      return packets.flatMap((packet) => this._independent([packet], settings));
+    }
+  }
+
+  /**
+   * Packets each of which goes on from the one before, up to the next key packet; after a lost one the rest is lost.
+   * @param {import("../container.js").Packet[]} packets
+   * @param {Settings} settings
+   * @param {number} keyPackets
+   * @param {(decoded: Decoded) => void} heard
+   */
+  _dependent(packets, settings, keyPackets, heard) {
+    let [walk, broken] = [new Walk(this._context, settings, 1), false];
+    for (const packet of packets) {
+      if (packet.number % keyPackets === 0) [walk, broken] = [new Walk(this._context, settings, 1), false];
+      /** @type {Decoded} */
+      let decoded = nothing(packet.frames * this.hop);
+      try {
+        broken ||= !packet.payload;
+        if (!broken) [decoded] = this._decoded([packet], settings, walk);
+      } catch (error) {
+        if (!(error instanceof DamagedPacketError)) throw error;
+        broken = true;
+      }
+      heard(decoded);
+    }
+  }
+
+  /**
+   * Intact packets, which go on where the walk is, to what they hold.
+   * @param {import("../container.js").Packet[]} packets
+   * @param {Settings} settings
+   * @param {Walk} walk
+   */
+  _decoded(packets, settings, walk) {
+    const coders = packets.map(({ payload }) => new RangeDecoder(/** @type {Uint8Array} */ (payload)));
+    const grids = packets.map(({ frames }, packet) => {
+      const levels = new Int32Array(settings.shaping ? Math.ceil(frames / GROUP) * BANDS : 0);
+      const read = (/** @type {number} */ place, /** @type {Float64Array} */ begins) => {
+        levels[place] = coders[packet].symbol(begins);
+      };
+      this._levels.each(levels, read, walk.levels[packet]);
+      walk.levels[packet] = Int32Array.of(...walk.levels[packet], ...levels).slice(-LEVEL_HISTORY * BANDS);
+      return this._bands.grid(settings, levels, frames);
+    });
+    const read = grids.map(({ steps }) => ({ integers: new Int32Array(steps.length), kinds: new Int32Array(steps.length) }));
+    this._walked(walk, grids, (packet, kinds, bins) => {
+      const values = this._integers.read(coders[packet], kinds);
+      kinds.forEach((kind, i) => {
+        read[packet].kinds[bins(i)] = kind;
+        read[packet].integers[bins(i)] = values[i];
+      });
+      return values;
+    });
+    const bands = settings.shaping ? this._bands : null;
+    return read.map(({ integers, kinds }, packet) => this._quantizer.expand(integers, kinds, grids[packet], bands));
+  }
+
+  /**
+   * Takes packets through the network, frame after frame and pass after pass. `code` gets a packet, the kinds of distribution of
+   * a pass and what tells the place of each in the packet, and returns the integers.
+   * @param {Walk} walk
+   * @param {import("./bands.js").Grid[]} grids
+   * @param {(packet: number, kinds: Int32Array, bins: (i: number) => number) => Int32Array} code
+   */
+  _walked(walk, grids, code) {
+    const { hop } = this;
+    const counts = grids.map(({ steps }) => steps.length / hop);
+    const [none, most] = [new Float64Array(hop), Math.max(...counts)];
+    for (let frame = 0; frame < most; frame++) {
+      const expected = grids.map((grid, packet) =>
+        frame < counts[packet] ? grid.expected.subarray(frame * hop, (frame + 1) * hop) : none);
+      const values = grids.map(() => new Int32Array(hop));
+      PASSES.forEach(([start, stride], number) => {
+        walk.kinds(number, expected, values).forEach((kinds, packet) => {
+          if (frame >= counts[packet]) return;
+          const coded = code(packet, kinds, (i) => frame * hop + start + i * stride);
+          coded.forEach((value, i) => (values[packet][start + i * stride] = value));
+        });
+      });
+      walk.push(values);
+    }
+  }
+}
+
+/** Silence in the place of lost coefficients. */
+function nothing(/** @type {number} */ length) {
+  return { coefficients: new Float64Array(length), amplitude: new Float64Array(length), steps: new Float64Array(length) };
+}
