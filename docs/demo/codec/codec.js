@@ -6,8 +6,8 @@ import { TokenCodec } from "./tokens/codec.js";
 import { WaveformCodec } from "./waveform/codec.js";
 
 /**
- * What an encoder should reach: a number of codebooks, or a quantiser step (0 to 1023) with perception (0 to 1).
- * @typedef {{tokens: number} | {step: number, perception?: number}} OperatingPoint
+ * What an encoder should reach: a number of codebooks; or a quantiser step (0 to 1023) or a rate, with perception (0 to 1).
+ * @typedef {{tokens: number} | ({step: number} | {kbps: number}) & {perception?: number}} OperatingPoint
  *
  * What is in a file.
  * @typedef {object} Content
@@ -66,7 +66,7 @@ export class Codec {
       const codec = await this.tokens();
       parts = codec.write(codec.tokenize(audio, point.tokens, progress), audio.length);
     } else {
-      parts = (await this.waveform()).encode(audio, point.step, point.perception ?? 0, progress);
+      parts = (await this.waveform()).encode(audio, point, point.perception ?? 0, progress);
     }
     return new Uint8Array(await new Blob(parts).arrayBuffer());
   }

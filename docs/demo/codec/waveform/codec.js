@@ -10,6 +10,7 @@ import { IntegerCoder } from "./entropy.js";
 import { BANDS, FULL_SHAPING, GROUP, LEVEL_HISTORY, PASSES } from "./grids.js";
 import { LevelCoder } from "./levels.js";
 import { Quantizer } from "./quantization.js";
+import { toKbps } from "./search.js";
 
 const SIDE_BY_SIDE = 8; // packets that go through the network at once
 
@@ -34,29 +35,55 @@ export class WaveformCodec {
   }
 
   /**
-   * The bytes of the file of speech at the codec's rate.
+   * The parts of the file of speech at the codec's rate.
    * @param {Float32Array} audio
-   * @param {number} step of the quantiser, 0 to 1023; finer by 6 dB every 64
+   * @param {{step: number} | {kbps: number}} target a quantiser step, 0 to 1023, finer by 6 dB every 64; or the rate of the file
    * @param {number} perception 0: least squared error; 1: noise hidden below speech
-   * @param {(share: number) => void} [progress]
+   * @param {(share: number) => void} [progress] of coding at one step; a search may start again
    */
-  encode(audio, step, perception, progress = () => {}) {
-    const settings = { step, shaping: Math.ceil(FULL_SHAPING * perception) };
+  encode(audio, target, perception, progress = () => {}) {
+    const shaping = Math.ceil(FULL_SHAPING * perception);
+    const frames = new MDCT(this.hop).analyse(audio);
+    const encodeAt = (/** @type {number} */ step) => this._file(frames, audio.length, { step, shaping }, progress);
+    if ("step" in target) return encodeAt(target.step);
+    if (audio.every((sample) => sample === 0)) return encodeAt(0);
+    return toKbps(this, audio, target.kbps, shaping, (step) => {
+      const data = encodeAt(step);
+      return { data, size: data.reduce((sum, part) => sum + part.length, 0) };
+    });
+  }
+
+  /**
+   * @param {Float64Array} frames [frames, hop] of the recording
+   * @param {number} samples
+   * @param {Settings} settings
+   * @param {(share: number) => void} progress
+   */
+  _file(frames, samples, settings, progress) {
     const packetFrames = Math.round((PACKET_SECONDS * this.sampleRate) / this.hop);
     const parts = [writeHeader({
-      mode: WAVEFORM, model: this.id, sampleRate: this.sampleRate, samples: audio.length, packetFrames, keyPackets: 1,
-      settings: [step, settings.shaping],
+      mode: WAVEFORM, model: this.id, sampleRate: this.sampleRate, samples, packetFrames, keyPackets: 1,
+      settings: [settings.step, settings.shaping],
     })];
-    const frames = new MDCT(this.hop).analyse(audio);
     const size = packetFrames * this.hop;
     for (let start = 0; start < frames.length; start += SIDE_BY_SIDE * size) {
       const packets = [];
       for (let own = start; own < Math.min(start + SIDE_BY_SIDE * size, frames.length); own += size)
         packets.push(frames.subarray(own, Math.min(own + size, frames.length)));
-      for (const payload of this._encoded(packets, settings)) parts.push(writePacket(parts.length - 1, payload));
+      for (const payload of this.encodePackets(packets, settings)) parts.push(writePacket(parts.length - 1, payload));
       progress(Math.min((start + SIDE_BY_SIDE * size) / frames.length, 1));
     }
     return parts;
+  }
+
+  /**
+   * What frames [frames, hop] of a packet are quantised with.
+   * @param {Float64Array} frames
+   * @param {Settings} settings
+   */
+  grid(frames, settings) {
+    const levels = settings.shaping ? this._bands.measure(frames) : new Int32Array();
+    return this._bands.grid(settings, levels, frames.length / this.hop);
   }
 
   /**
@@ -64,12 +91,8 @@ export class WaveformCodec {
    * @param {Float64Array[]} packets
    * @param {Settings} settings
    */
-  _encoded(packets, settings) {
-    const { hop } = this;
-    const grids = packets.map((packet) => {
-      const levels = settings.shaping ? this._bands.measure(packet) : new Int32Array();
-      return this._bands.grid(settings, levels, packet.length / hop);
-    });
+  encodePackets(packets, settings) {
+    const grids = packets.map((packet) => this.grid(packet, settings));
     const coders = grids.map(({ levels }) => {
       const coder = new RangeEncoder();
       this._levels.each(levels, (place, begins) => coder.symbol(levels[place], begins), new Int32Array());
