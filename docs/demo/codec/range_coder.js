@@ -37,6 +37,7 @@ export class RangeDecoder {
     this._place = 0;
     this._range = LIMIT - 1n;
     this._offset = (this._word() << 32n) + this._word(); // of the number that is coded, from the start of the range
+    this._bits = 0;
   }
 
   _word() {
@@ -65,6 +66,13 @@ export class RangeDecoder {
     return low;
   }
 
+  /** The bits that the symbols since the last call cost. */
+  spent() {
+    const bits = this._bits;
+    this._bits = 0;
+    return bits;
+  }
+
   /** The next of `size` equally likely numbers, a power of two. */
   uniform(/** @type {number} */ size) {
     const each = TOTAL / size;
@@ -84,6 +92,7 @@ export class RangeDecoder {
    * @param {number} end
    */
   _take(begin, end) {
+    this._bits += Math.log2(TOTAL / (end - begin));
     const unit = this._range >> BITS;
     this._offset -= unit * BigInt(begin);
     this._range = unit * BigInt(end - begin);

@@ -134,22 +134,22 @@ export class TokenCodec {
   }
 
   /**
-   * The tokens of packets; those of silence where one is lost.
+   * The tokens of packets, and the bits that each frame costs; tokens of silence where a packet is lost.
    * @param {import("../container.js").Header} header
    * @param {import("../container.js").Packet[]} packets
-   * @returns {Codes}
    */
   read({ settings: [most, mean] }, packets) {
     if (Math.max(most, mean) > this.numCodebooks)
       throw new CodecError(`The file has ${Math.max(most, mean)} codebooks; the model has ${this.numCodebooks}.`);
-    return packets.flatMap(({ payload, frames }) => {
+    const parts = packets.map(({ payload, frames }) => {
       try {
         if (payload) return this._coder.decode(payload, frames, most, mean);
       } catch (error) {
         if (!(error instanceof DamagedPacketError)) throw error;
       }
-      return new Array(frames).fill(this._silent(most));
+      return { codes: new Array(frames).fill(this._silent(most)), bits: new Float64Array(frames) };
     });
+    return { codes: parts.flatMap(({ codes }) => codes), bits: parts.flatMap(({ bits }) => [...bits]) };
   }
 
   _silent(/** @type {number} */ count) {

@@ -54,21 +54,24 @@ export class TokenCoder {
    * @param {number} frames
    * @param {number} most codebooks of a frame
    * @param {number} mean
-   * @returns {Codes}
+   * @returns {{codes: Codes, bits: Float64Array}} and what each frame costs
    */
   decode(payload, frames, most, mean) {
     const coder = new RangeDecoder(payload);
     const repeats = new Repeats();
+    const bits = new Float64Array(frames);
     const again = [false];
     while (again.length < frames) {
       again.push(coder.symbol(edges(repeats.counts)) === 1);
       repeats.push(again[again.length - 1]);
+      bits[again.length - 1] = coder.spent();
     }
     let before = this._codebooks.count + 1;
-    const depths = again.map((now) => {
+    const depths = again.map((now, frame) => {
       if (now) return 0;
       if (!mean) return most;
       before = coder.symbol(this._depthEdges(mean, before));
+      bits[frame] += coder.spent();
       return Math.min(before, most);
     });
     const codes = again.map(() => new Int16Array(most).fill(-1));
@@ -76,12 +79,13 @@ export class TokenCoder {
       const coded = [...depths.keys()].filter((frame) => depths[frame] > number);
       const read = (/** @type {number} */ frame, /** @type {Float64Array} */ begins) => {
         codes[frame][number] = coder.symbol(begins);
+        bits[frame] += coder.spent();
         for (let next = frame + 1; again[next]; next++) codes[next][number] = codes[frame][number];
       };
       if (number) this._likely(number, codes, coded, read);
       else for (const frame of coded) this._likely(number, codes, [frame], read); // each says how likely the next two are
     }
-    return codes;
+    return { codes, bits };
   }
 
   /**

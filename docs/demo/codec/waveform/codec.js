@@ -15,7 +15,7 @@ import { toKbps } from "./search.js";
 const SIDE_BY_SIDE = 8; // packets that go through the network at once
 
 /** @typedef {{step: number, shaping: number}} Settings */
-/** @typedef {import("./enhancer.js").Decoded} Decoded */
+/** @typedef {{decoded: import("./enhancer.js").Decoded, spent: Float64Array}} Read what packets hold, and the bits of each frame */
 
 export class WaveformCodec {
   /**
@@ -108,7 +108,7 @@ export class WaveformCodec {
   }
 
   /**
-   * The audio of packets, of so many samples; silence where one is lost.
+   * The audio of packets, of so many samples, and the bits that each frame costs; silence where a packet is lost.
    * @param {import("../container.js").Header} header
    * @param {import("../container.js").Packet[]} packets
    * @param {number} samples
@@ -123,32 +123,35 @@ export class WaveformCodec {
     const frames = packets.reduce((sum, packet) => sum + packet.frames, 0);
     const audio = new Float32Array(frames * hop);
     let place = 0;
-    const heard = (/** @type {Decoded} */ decoded) => {
+    /** @type {number[]} */
+    const bits = [];
+    const heard = (/** @type {Read} */ { decoded, spent }) => {
       audio.set(transform.synthesise(restoration.push(decoded)), place);
       place += decoded.steps.length;
+      bits.push(...spent);
       progress(place / audio.length);
     };
     if (keyPackets === 1)
       for (let start = 0; start < packets.length; start += SIDE_BY_SIDE)
         this._independent(packets.slice(start, start + SIDE_BY_SIDE), settings).forEach(heard);
     else this._dependent(packets, settings, keyPackets, heard);
-    return audio.subarray(hop, hop + samples); // the first hop lies before the recording
+    return { audio: audio.subarray(hop, hop + samples), bits }; // the first hop lies before the recording
   }
 
   /**
    * Packets that are decodable by themselves.
    * @param {import("../container.js").Packet[]} packets
    * @param {Settings} settings
-   * @returns {Decoded[]}
+   * @returns {Read[]}
    */
   _independent(packets, settings) {
     const intact = packets.filter(({ payload }) => payload);
     try {
       const decoded = intact.length ? this._decoded(intact, settings, new Walk(this._context, settings, intact.length)).values() : [].values();
-      return packets.map(({ payload, frames }) => (payload && decoded.next().value) || nothing(frames * this.hop));
+      return packets.map(({ payload, frames }) => (payload && decoded.next().value) || nothing(frames, this.hop));
     } catch (error) {
       if (!(error instanceof DamagedPacketError)) throw error;
-      if (packets.length === 1) return [nothing(packets[0].frames * this.hop)];
+      if (packets.length === 1) return [nothing(packets[0].frames, this.hop)];
       return packets.flatMap((packet) => this._independent([packet], settings));
     }
   }
@@ -158,22 +161,21 @@ export class WaveformCodec {
    * @param {import("../container.js").Packet[]} packets
    * @param {Settings} settings
    * @param {number} keyPackets
-   * @param {(decoded: Decoded) => void} heard
+   * @param {(read: Read) => void} heard
    */
   _dependent(packets, settings, keyPackets, heard) {
     let [walk, broken] = [new Walk(this._context, settings, 1), false];
     for (const packet of packets) {
       if (packet.number % keyPackets === 0) [walk, broken] = [new Walk(this._context, settings, 1), false];
-      /** @type {Decoded} */
-      let decoded = nothing(packet.frames * this.hop);
+      let read = nothing(packet.frames, this.hop);
       try {
         broken ||= !packet.payload;
-        if (!broken) [decoded] = this._decoded([packet], settings, walk);
+        if (!broken) [read] = this._decoded([packet], settings, walk);
       } catch (error) {
         if (!(error instanceof DamagedPacketError)) throw error;
         broken = true;
       }
-      heard(decoded);
+      heard(read);
     }
   }
 
@@ -182,6 +184,7 @@ export class WaveformCodec {
    * @param {import("../container.js").Packet[]} packets
    * @param {Settings} settings
    * @param {Walk} walk
+   * @returns {Read[]}
    */
   _decoded(packets, settings, walk) {
     const coders = packets.map(({ payload }) => new RangeDecoder(/** @type {Uint8Array} */ (payload)));
@@ -194,17 +197,23 @@ export class WaveformCodec {
       walk.levels[packet] = Int32Array.of(...walk.levels[packet], ...levels).slice(-LEVEL_HISTORY * BANDS);
       return this._bands.grid(settings, levels, frames);
     });
-    const read = grids.map(({ steps }) => ({ integers: new Int32Array(steps.length), kinds: new Int32Array(steps.length) }));
+    const read = grids.map(({ steps }, packet) => {
+      const spent = new Float64Array(packets[packet].frames);
+      spent.fill(coders[packet].spent() / spent.length); // on levels
+      return { integers: new Int32Array(steps.length), kinds: new Int32Array(steps.length), spent };
+    });
     this._walked(walk, grids, (packet, kinds, bins) => {
       const values = this._integers.read(coders[packet], kinds);
       kinds.forEach((kind, i) => {
         read[packet].kinds[bins(i)] = kind;
         read[packet].integers[bins(i)] = values[i];
       });
+      read[packet].spent[Math.floor(bins(0) / this.hop)] += coders[packet].spent();
       return values;
     });
     const bands = settings.shaping ? this._bands : null;
-    return read.map(({ integers, kinds }, packet) => this._quantizer.expand(integers, kinds, grids[packet], bands));
+    return read.map(({ integers, kinds, spent }, packet) =>
+      ({ decoded: this._quantizer.expand(integers, kinds, grids[packet], bands), spent }));
   }
 
   /**
@@ -234,7 +243,13 @@ export class WaveformCodec {
   }
 }
 
-/** Silence in the place of lost coefficients. */
-function nothing(/** @type {number} */ length) {
-  return { coefficients: new Float64Array(length), amplitude: new Float64Array(length), steps: new Float64Array(length) };
+/**
+ * Silence in the place of lost frames.
+ * @param {number} frames
+ * @param {number} hop
+ * @returns {Read}
+ */
+function nothing(frames, hop) {
+  const [coefficients, amplitude, steps] = [1, 2, 3].map(() => new Float64Array(frames * hop));
+  return { decoded: { coefficients, amplitude, steps }, spent: new Float64Array(frames) };
 }

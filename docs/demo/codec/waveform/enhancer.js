@@ -7,8 +7,11 @@ const [CODED_OCTAVES, NOISE_OCTAVES] = [2, 3]; // the most that coded coefficien
 const ADDED = 0.25; // steps: the most that is added to noise
 
 /**
- * Frames as they were read: coefficients, the amplitude of noise where the coefficient is 0, and steps, each [frames, bins].
- * @typedef {{coefficients: Float64Array, amplitude: Float64Array, steps: Float64Array}} Decoded
+ * Frames as they were read.
+ * @typedef {object} Decoded
+ * @property {Float64Array} coefficients [frames, bins]
+ * @property {Float64Array} amplitude of noise where the coefficient is 0
+ * @property {Float64Array} steps
  */
 
 /** One recording's way from what was read to what is heard. */
