@@ -45,13 +45,19 @@ export class Model {
     const view = (/** @type {any} */ Type) => new Type(this._data, start, (end - start) / Type.BYTES_PER_ELEMENT);
     /** @type {Record<string, any>} */
     const types = { I8: Int8Array, U8: Uint8Array, I32: Int32Array, F32: Float32Array };
-    return { data: dtype === "F16" ? Float64Array.from(view(Uint16Array), half) : view(types[dtype]), shape };
+    return { data: dtype === "F16" ? halves(view(Uint16Array)) : view(types[dtype]), shape };
   }
 }
 
-/** The value of the bits of a float16. */
-function half(/** @type {number} */ bits) {
+/** The values of all float16 by their bits. */
+const HALVES = Float64Array.from({ length: 2 ** 16 }, (_, bits) => {
   const [exponent, fraction] = [(bits >> 10) & 0x1f, bits & 0x3ff];
   const magnitude = exponent ? 2 ** (exponent - 25) * (1024 + fraction) : 2 ** -24 * fraction;
   return bits & 0x8000 ? -magnitude : magnitude;
+});
+
+function halves(/** @type {Uint16Array} */ bits) {
+  const values = new Float64Array(bits.length);
+  for (let place = 0; place < bits.length; place++) values[place] = HALVES[bits[place]];
+  return values;
 }

@@ -1,6 +1,5 @@
 """The codec of the page and the one of Python write the same bytes and hear the same in them."""
 
-import base64
 from dataclasses import replace
 
 import constriction
@@ -12,66 +11,30 @@ from hypothesis import strategies as st
 import telucodec
 from telucodec.files.container import read_header, write_header
 from tests.conftest import speech
+from tools.demo_agreement import BrowserCodec
 
 HALF_A_STEP = 0.5 / 32768  # of 16-bit samples: networks in floating point are not the same to the bit
 
-# What the tests call: bytes come and go in base64.
-SETUP = """async () => {
-  const { Codec } = await import("./codec/codec.js");
-  const bytes = (text) => Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
-  const text = (array) => {
-    const all = new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
-    let characters = "";
-    for (let start = 0; start < all.length; start += 8192)
-      characters += String.fromCharCode(...all.subarray(start, start + 8192));
-    return btoa(characters);
-  };
+CODED = """async ([frequencies, symbols]) => {
   const { RangeDecoder, RangeEncoder, edges } = await import("./codec/range_coder.js");
-  window.coded = (frequencies, symbols) => {
-    const [begins, encoder] = [edges(frequencies), new RangeEncoder()];
-    for (const symbol of symbols) encoder.symbol(symbol, begins);
-    const decoder = new RangeDecoder(encoder.bytes());
-    return [[...encoder.bytes()], symbols.map(() => decoder.symbol(begins))];
-  };
-  const codec = new Codec("models/");
-  window.encode = async (audio, point) => text(await codec.encode(new Float32Array(bytes(audio).buffer), point));
-  window.decode = async (data, enhance) => {
-    const { audio, damage, tokens } = await codec.decode(bytes(data), { enhance });
-    return { audio: text(audio), damage, tokens: tokens && tokens.map((own) => [...own]) };
-  };
+  const [begins, encoder] = [edges(frequencies), new RangeEncoder()];
+  for (const symbol of symbols) encoder.symbol(symbol, begins);
+  const decoder = new RangeDecoder(encoder.bytes());
+  return [[...encoder.bytes()], symbols.map(() => decoder.symbol(begins))];
 }"""
 
 
-class Page:
-    """The codec in the browser."""
-
-    def __init__(self, page):
-        self._page = page
-        page.evaluate(SETUP)
-
-    def encode(self, audio, **point):
-        return base64.b64decode(self._page.evaluate("(given) => encode(...given)", [_text(audio), point]))
-
-    def decode(self, data, enhance=True):
-        found = self._page.evaluate("(given) => decode(...given)", [_text(data), enhance])
-        tokens = None if found["tokens"] is None else np.array(found["tokens"]).T
-        return np.frombuffer(base64.b64decode(found["audio"]), np.float32), tokens, found["damage"]
-
-    def coded(self, frequencies, symbols):
-        """The bytes of symbols, and the symbols that are read from them."""
-        return self._page.evaluate("(given) => coded(...given)", [frequencies, symbols])
-
-
-def _text(data):
-    return base64.b64encode(data if isinstance(data, bytes) else data.tobytes()).decode()
+@pytest.fixture(scope="module")
+def shown(browser, address):
+    page = browser.new_page()
+    page.goto(address)
+    yield page
+    page.close()
 
 
 @pytest.fixture(scope="module")
-def page(browser, address):
-    page = browser.new_page()
-    page.goto(address)
-    yield Page(page)
-    page.close()
+def page(shown):
+    return BrowserCodec(shown)
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +123,7 @@ def test_what_cannot_be_read_is_refused(page, telu, audio):
 
 @settings(max_examples=15)
 @given(st.data())
-def test_the_range_coder_is_that_of_constriction(page, data):
+def test_the_range_coder_is_that_of_constriction(shown, data):
     size = data.draw(st.integers(2, 80))
     frequencies = np.array(data.draw(st.lists(st.integers(1, 2**17), min_size=size, max_size=size)), np.float32)
     likeliest = int(frequencies.argmax())
@@ -168,4 +131,4 @@ def test_the_range_coder_is_that_of_constriction(page, data):
     coder = constriction.stream.queue.RangeEncoder()
     coder.encode(np.array(symbols, np.int32), constriction.stream.model.Categorical(frequencies, perfect=False))
     written = coder.get_compressed().astype(">u4").tobytes().rstrip(b"\0")
-    assert page.coded([float(frequency) for frequency in frequencies], symbols) == [list(written), symbols]
+    assert shown.evaluate(CODED, [frequencies.tolist(), symbols]) == [list(written), symbols]
