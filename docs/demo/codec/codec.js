@@ -13,7 +13,6 @@ import { WaveformCodec } from "./waveform/codec.js";
  * @typedef {object} Content
  * @property {Float32Array} audio at 16 kHz
  * @property {import("./container.js").Header} header
- * @property {import("./container.js").Packet[]} packets
  * @property {string} damage what is wrong with it; "": nothing
  * @property {number[]} bits that each frame costs, without headers and checksums
  * @property {import("./tokens/entropy.js").Codes | null} tokens
@@ -88,9 +87,9 @@ export class Codec {
       throw new CodecError(`The file was made with ${isTokens ? "tokens" : "waveform"} model ${hex(header.model)}; this page has ${hex(codec.id)}.`);
     const { samples, packets, damage } = readPackets(header, codec.hop, data, place);
     if (codec instanceof WaveformCodec)
-      return { ...codec.decode(header, packets, samples, enhance, progress), header, packets, damage, tokens: null };
+      return { ...codec.decode(header, packets, samples, enhance, progress), header, damage, tokens: null };
     const { codes: tokens, bits } = codec.read(header, packets);
-    return { audio: codec.detokenize(tokens, samples, progress), header, packets, damage, bits, tokens };
+    return { audio: codec.detokenize(tokens, samples, progress), header, damage, bits, tokens };
   }
 }
 

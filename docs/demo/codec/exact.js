@@ -4,6 +4,7 @@ import { Linear, rint } from "./layers.js";
 export const ACTIVATION_BITS = 5; // an activation is a multiple of 2^-5 ...
 export const ACTIVATION_LIMIT = 127; // ... from -127 to 127 of them
 const FREQUENCY_BITS = 16; // the greatest frequencies lie between 2^16 and 2^17
+const POWERS = Float64Array.from({ length: FREQUENCY_BITS + 1 }, (_, n) => 2 ** n);
 
 /**
  * The number of bits after the point in the sums of a layer with so many inputs.
@@ -65,7 +66,7 @@ export function straightenedPowers(logarithms, bits, start = 0, count = logarith
   for (let i = 0; i < count; i++) {
     const z = Math.max(logarithms[start + i] - zero, 0);
     const whole = Math.floor(z / unit);
-    powers[i] = rint(2 ** whole * (1 + z / unit - whole));
+    powers[i] = rint(POWERS[whole] * (1 + z / unit - whole));
   }
   return powers;
 }

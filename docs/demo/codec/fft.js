@@ -22,36 +22,88 @@ export class FFT {
    * @param {Float64Array} im
    */
   run(re, im) {
-    const { size, _cos: cos, _sin: sin } = this;
     /** @type {Float64Array[]} */
     let [x, y, toX, toY] = [re, im, this._re, this._im];
-    let [length, stride] = [size, 1];
+    let stride = 1;
     for (const factor of this._factors) {
-      const part = length / factor;
-      for (let p = 0; p < part; p++) {
-        for (let t = 0; t < factor; t++) {
-          const turn = p * t * stride;
-          const [c, s] = [cos[turn], sin[turn]];
-          for (let q = 0; q < stride; q++) {
-            let [sumX, sumY] = [0, 0];
-            for (let k = 0; k < factor; k++) {
-              const place = ((k * t) % factor) * (size / factor);
-              const from = q + stride * (p + part * k);
-              sumX += x[from] * cos[place] - y[from] * sin[place];
-              sumY += x[from] * sin[place] + y[from] * cos[place];
-            }
-            const to = q + stride * (factor * p + t);
-            toX[to] = sumX * c - sumY * s;
-            toY[to] = sumX * s + sumY * c;
-          }
-        }
-      }
+      if (factor === 4) this._quarters(x, y, toX, toY, stride);
+      else this._parts(x, y, toX, toY, stride, factor);
       [x, y, toX, toY] = [toX, toY, x, y];
-      [length, stride] = [part, stride * factor];
+      stride *= factor;
     }
     if (x !== re) {
       re.set(x);
       im.set(y);
+    }
+  }
+
+  /**
+   * One pass over the values: the sums of as many of them as `factor` says, turned.
+   * @param {Float64Array} x
+   * @param {Float64Array} y
+   * @param {Float64Array} toX
+   * @param {Float64Array} toY
+   * @param {number} stride the product of the factors of earlier passes
+   * @param {number} factor
+   */
+  _parts(x, y, toX, toY, stride, factor) {
+    const { size, _cos: cos, _sin: sin } = this;
+    const part = size / stride / factor;
+    toX.fill(0);
+    toY.fill(0);
+    for (let p = 0; p < part; p++) {
+      for (let t = 0; t < factor; t++) {
+        const to = stride * (factor * p + t);
+        for (let k = 0; k < factor; k++) {
+          const turn = (t * (k * part + p) * stride) % size;
+          const [c, s] = [cos[turn], sin[turn]];
+          const from = stride * (p + part * k);
+          for (let q = 0; q < stride; q++) {
+            toX[to + q] += x[from + q] * c - y[from + q] * s;
+            toY[to + q] += x[from + q] * s + y[from + q] * c;
+          }
+        }
+      }
+    }
+  }
+
+  /**
+   * `_parts` with the factor 4, whose sums need no products.
+   * @param {Float64Array} x
+   * @param {Float64Array} y
+   * @param {Float64Array} toX
+   * @param {Float64Array} toY
+   * @param {number} stride
+   */
+  _quarters(x, y, toX, toY, stride) {
+    const { size, _cos: cos, _sin: sin } = this;
+    const apart = size / 4;
+    for (let start = 0; start < apart; start += stride) {
+      const [c1, s1, c2, s2] = [cos[start], sin[start], cos[2 * start], sin[2 * start]];
+      const [c3, s3] = [cos[3 * start], sin[3 * start]];
+      for (let q = 0; q < stride; q++) {
+        const a = start + q;
+        const b = a + apart;
+        const c = b + apart;
+        const d = c + apart;
+        const evenX = x[a] + x[c];
+        const evenY = y[a] + y[c];
+        const otherX = x[a] - x[c];
+        const otherY = y[a] - y[c];
+        const oddX = x[b] + x[d];
+        const oddY = y[b] + y[d];
+        const turnedX = y[b] - y[d]; // by a quarter
+        const turnedY = x[d] - x[b];
+        const to = q + 4 * start;
+        toX[to] = evenX + oddX;
+        toY[to] = evenY + oddY;
+        toX[to + stride] = (otherX + turnedX) * c1 - (otherY + turnedY) * s1;
+        toY[to + stride] = (otherX + turnedX) * s1 + (otherY + turnedY) * c1;
+        toX[to + 2 * stride] = (evenX - oddX) * c2 - (evenY - oddY) * s2;
+        toY[to + 2 * stride] = (evenX - oddX) * s2 + (evenY - oddY) * c2;
+        toX[to + 3 * stride] = (otherX - turnedX) * c3 - (otherY - turnedY) * s3;
+        toY[to + 3 * stride] = (otherX - turnedX) * s3 + (otherY - turnedY) * c3;
+      }
     }
   }
 

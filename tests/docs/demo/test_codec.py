@@ -72,7 +72,7 @@ def test_frames_may_use_different_numbers_of_codebooks(page, telu, audio):
     assert np.abs(heard - telu.decode(data)).max() < HALF_A_STEP
 
 
-@pytest.mark.parametrize("point", [{"step": 640}, {"step": 500, "perception": 0.5}, {"kbps": 6, "perception": 1}])
+@pytest.mark.parametrize("point", [{"step": 640}, {"step": 500, "perception": 0.5}, {"step": 300, "perception": 1}])
 def test_waveforms_are_the_same_to_the_bit_and_enhanced_ones_nearly(page, telu, audio, point):
     data = telu.encode(audio, **point)
     assert page.encode(audio, **point) == data
