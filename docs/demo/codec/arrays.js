@@ -26,7 +26,10 @@ export function clip(x, low, high) {
  */
 export function transposed(matrix, columns) {
   const rows = matrix.length / columns;
-  return Float64Array.from({ length: matrix.length }, (_, place) => matrix[(place % rows) * columns + Math.floor(place / rows)]);
+  return Float64Array.from(
+    { length: matrix.length },
+    (_, place) => matrix[(place % rows) * columns + Math.floor(place / rows)],
+  );
 }
 
 /**

@@ -84,7 +84,9 @@ export class Codec {
     const isTokens = header.mode === TOKENS;
     const codec = await (isTokens ? this.tokens() : this.waveform());
     if (header.model.some((byte, i) => byte !== codec.id[i]))
-      throw new CodecError(`The file was made with ${isTokens ? "tokens" : "waveform"} model ${hex(header.model)}; this page has ${hex(codec.id)}.`);
+      throw new CodecError(
+        `The file was made with ${isTokens ? "tokens" : "waveform"} model ${hex(header.model)}; this page has ${hex(codec.id)}.`,
+      );
     const { samples, packets, damage } = readPackets(header, codec.hop, data, place);
     if (codec instanceof WaveformCodec)
       return { ...codec.decode(header, packets, samples, enhance, progress), header, damage, tokens: null };

@@ -36,8 +36,15 @@ export function writeHeader(header) {
   const { mode, model, sampleRate, samples, packetFrames, keyPackets, settings } = header;
   const own = mode === WAVEFORM ? [settings[0] >> 8, settings[0] & 0xff, settings[1]] : settings;
   const body = [
-    ...MAGIC, VERSION, mode, ...model, sampleRate / 1000,
-    ...varint(samples === null ? 0 : samples + 1), ...varint(packetFrames), ...varint(keyPackets), ...own,
+    ...MAGIC,
+    VERSION,
+    mode,
+    ...model,
+    sampleRate / 1000,
+    ...varint(samples === null ? 0 : samples + 1),
+    ...varint(packetFrames),
+    ...varint(keyPackets),
+    ...own,
   ];
   const check = crc32(Uint8Array.from(body));
   return Uint8Array.from([...body, (check >> 8) & 0xff, check & 0xff]);
@@ -69,9 +76,20 @@ export function readHeader(data) {
     keyPackets,
     settings,
   };
-  const limits = mode === WAVEFORM ? [[0, 1023], [0, 16]] : [[1, 32], [0, 32]];
+  const limits =
+    mode === WAVEFORM
+      ? [
+          [0, 1023],
+          [0, 16],
+        ]
+      : [
+          [1, 32],
+          [0, 32],
+        ];
   const fine =
-    mode <= WAVEFORM && header.sampleRate > 0 && samples <= MAX_SAMPLES &&
+    mode <= WAVEFORM &&
+    header.sampleRate > 0 &&
+    samples <= MAX_SAMPLES &&
     [packetFrames, keyPackets].every((count) => 1 <= count && count <= MAX_COUNT) &&
     settings.every((value, place) => limits[place][0] <= value && value <= limits[place][1]);
   if (!fine) throw new CodecError("The header of the file holds a value that the format does not allow.");
@@ -86,7 +104,12 @@ export function readHeader(data) {
 export function writePacket(number, payload) {
   const check = (crc32(payload) + Math.imul(number + 1, NUMBER_FACTOR)) & 0xffffff;
   return Uint8Array.from([
-    MARKER, ...varint(payload.length), check >> 16, (check >> 8) & 0xff, check & 0xff, ...payload,
+    MARKER,
+    ...varint(payload.length),
+    check >> 16,
+    (check >> 8) & 0xff,
+    check & 0xff,
+    ...payload,
   ]);
 }
 
@@ -116,7 +139,8 @@ export function readPackets(header, hop, data, place) {
   };
   while (count === null ? end === null : payloads.length < count) {
     const follows = (/** @type {number} */ number) =>
-      number === -1 ? count === null
+      number === -1
+        ? count === null
         : payloads.length <= number && number <= payloads.length + mostLost && (count === null || number < count);
     let packet = packetAt(data, place);
     while (budget > 0 && place < data.length && !(packet && follows(packet.number))) {
@@ -143,12 +167,17 @@ export function readPackets(header, hop, data, place) {
   if (header.samples === null && samples > most)
     throw new CodecError(`The end of the file names ${samples} samples, but its packets hold at most ${most}.`);
   const packets = payloads.map((payload, number) => ({
-    number, payload, frames: frames === null ? size : Math.min(size, frames - number * size),
+    number,
+    payload,
+    frames: frames === null ? size : Math.min(size, frames - number * size),
   }));
   const damage = lost
     ? `${lost} of ${payloads.length} packets are damaged or missing; silence stands in their place.`
-    : header.samples === null && end === null ? "The end of the file is missing; this is what there is."
-      : surplus ? "Bytes follow the last packet; they were ignored." : "";
+    : header.samples === null && end === null
+      ? "The end of the file is missing; this is what there is."
+      : surplus
+        ? "Bytes follow the last packet; they were ignored."
+        : "";
   return { samples, packets, damage };
 }
 
@@ -221,5 +250,6 @@ function crc32(/** @type {Uint8Array} */ data) {
 
 /** Modulo 2^24, by Newton's iteration: each step doubles the number of correct bits. */
 const NUMBER_INVERSE = [1, 2, 3, 4, 5].reduce(
-  (inverse) => Math.imul(inverse, 2 - Math.imul(NUMBER_FACTOR, inverse)), NUMBER_FACTOR,
+  (inverse) => Math.imul(inverse, 2 - Math.imul(NUMBER_FACTOR, inverse)),
+  NUMBER_FACTOR,
 );

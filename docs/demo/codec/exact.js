@@ -1,4 +1,4 @@
-/** Layers with exact arithmetic (`telucodec.networks.exact`): the same numbers as Python's, to the bit. Activations are integers. */
+/** Layers with exact arithmetic on integers (`telucodec.networks.exact`): the same numbers as Python's, to the bit. */
 import { Linear, rint } from "./layers.js";
 
 export const ACTIVATION_BITS = 5; // an activation is a multiple of 2^-5 ...

@@ -1,6 +1,6 @@
 /**
- * Layers of networks on rows of numbers. All arithmetic is float64: the sums of the exact layers (`telucodec.networks.exact`) have
- * no rounding there, those of the others less than in the float32 of ONNX Runtime.
+ * Layers of networks on rows of numbers. All arithmetic is float64: the sums of exact layers (`telucodec.networks.exact`)
+ * are not rounded there, and those of the others less than in the float32 of ONNX Runtime.
  */
 
 /** Halves to even, as NumPy and ONNX round; for magnitudes below 2^51. */
@@ -105,7 +105,8 @@ export class CausalStack {
     this._first = linear(model, `${name}.0`);
     this._blocks = [];
     let number = 1;
-    for (; model.has(`${name}.${number}.norm.weight`); number++) this._blocks.push(new Block(model, `${name}.${number}`));
+    for (; model.has(`${name}.${number}.norm.weight`); number++)
+      this._blocks.push(new Block(model, `${name}.${number}`));
     this._last = linear(model, `${name}.${number}`);
   }
 
@@ -130,7 +131,10 @@ class Block {
    * @param {string} name
    */
   constructor(model, name) {
-    const { data, shape: [channels, , kernel] } = model.tensor(`${name}.depthwise.weight`);
+    const {
+      data,
+      shape: [channels, , kernel],
+    } = model.tensor(`${name}.depthwise.weight`);
     this._channels = channels;
     this._kernel = kernel;
     this._taps = data;
@@ -210,8 +214,10 @@ export function erf(/** @type {number} */ x) {
   const t = place - below;
   const rest = 1 - t;
   const value =
-    ERF[below] * (1 + 2 * t) * rest * rest + ERF[below + 1] * (3 - 2 * t) * t * t +
-    SLOPES[below] * t * rest * rest - SLOPES[below + 1] * t * t * rest;
+    ERF[below] * (1 + 2 * t) * rest * rest +
+    ERF[below + 1] * (3 - 2 * t) * t * t +
+    SLOPES[below] * t * rest * rest -
+    SLOPES[below + 1] * t * t * rest;
   return x < 0 ? -value : value;
 }
 

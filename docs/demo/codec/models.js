@@ -13,7 +13,9 @@ export class Model {
    */
   constructor(weights, runtime) {
     this.shape = runtime.shape;
-    this.id = Uint8Array.from(runtime.sha256["model.safetensors"].slice(0, 8).match(/../g) ?? [], (digits) => parseInt(digits, 16));
+    this.id = Uint8Array.from(runtime.sha256["model.safetensors"].slice(0, 8).match(/../g) ?? [], (digits) =>
+      parseInt(digits, 16),
+    );
     const length = Number(new DataView(weights).getBigUint64(0, true));
     this._index = JSON.parse(new TextDecoder().decode(new Uint8Array(weights, 8, length)));
     this._data = weights.slice(8 + length); // each tensor of a file is aligned to its size from here
@@ -24,12 +26,16 @@ export class Model {
    * @param {string} folder with a slash at its end
    */
   static async load(folder) {
-    const [weights, runtime] = await Promise.all(["model.safetensors", "runtime.json"].map(async (name) => {
-      const response = await fetch(folder + name);
-      if (!response.ok)
-        throw new CodecError(`The model is not there (${folder}${name}: ${response.status}). \`make demo\` puts it beside the page.`);
-      return response;
-    }));
+    const [weights, runtime] = await Promise.all(
+      ["model.safetensors", "runtime.json"].map(async (name) => {
+        const response = await fetch(folder + name);
+        if (!response.ok)
+          throw new CodecError(
+            `The model is not there (${folder}${name}: ${response.status}). \`make demo\` puts it beside the page.`,
+          );
+        return response;
+      }),
+    );
     return new Model(await weights.arrayBuffer(), await runtime.json());
   }
 
@@ -41,7 +47,11 @@ export class Model {
   tensor(/** @type {string} */ name) {
     const entry = this._index[name];
     if (!entry) throw new CodecError(`The model has no tensor ${name}.`);
-    const { dtype, shape, data_offsets: [start, end] } = entry;
+    const {
+      dtype,
+      shape,
+      data_offsets: [start, end],
+    } = entry;
     const view = (/** @type {any} */ Type) => new Type(this._data, start, (end - start) / Type.BYTES_PER_ELEMENT);
     /** @type {Record<string, any>} */
     const types = { I8: Int8Array, U8: Uint8Array, I32: Int32Array, F32: Float32Array };

@@ -4,7 +4,7 @@
  * @param {number} number
  */
 export function noise(number) {
-  let x = number % 2 ** 32 | 0;
+  let x = (number % 2 ** 32) | 0;
   x = Math.imul(x ^ (x >>> 16), 0x85ebca6b);
   x = Math.imul(x ^ (x >>> 13), 0xc2b2ae35);
   return (x ^ (x >>> 16)) < 0 ? 1 : -1;

@@ -43,7 +43,9 @@ export function buffer(samples, rate = RATE) {
 }
 
 function mixed(/** @type {AudioBuffer} */ recording) {
-  const channels = Array.from({ length: recording.numberOfChannels }, (_, channel) => recording.getChannelData(channel));
+  const channels = Array.from({ length: recording.numberOfChannels }, (_, channel) =>
+    recording.getChannelData(channel),
+  );
   return channels[0].map((_, n) => channels.reduce((sum, channel) => sum + channel[n], 0) / channels.length);
 }
 
@@ -56,14 +58,18 @@ function readWav(/** @type {ArrayBuffer} */ data) {
   const word = (/** @type {number} */ place) => (place + 4 <= data.byteLength ? view.getUint32(place) : 0);
   if (word(0) !== 0x52494646 || word(8) !== 0x57415645) return null; // "RIFF", "WAVE"
   let fits = false;
-  for (let place = 12; place + 8 <= data.byteLength; ) {
+  for (let place = 12; place + 8 <= data.byteLength;) {
     const size = view.getUint32(place + 4, true);
     const start = place + 8;
-    if (word(place) === 0x666d7420 && start + 16 <= data.byteLength) // "fmt "
+    if (word(place) === 0x666d7420 && start + 16 <= data.byteLength)
+      // "fmt "
       fits =
-        view.getUint16(start, true) === 1 && view.getUint16(start + 2, true) === 1 &&
-        view.getUint32(start + 4, true) === RATE && view.getUint16(start + 14, true) === 16;
-    if (word(place) === 0x64617461) { // "data"
+        view.getUint16(start, true) === 1 &&
+        view.getUint16(start + 2, true) === 1 &&
+        view.getUint32(start + 4, true) === RATE &&
+        view.getUint16(start + 14, true) === 16;
+    if (word(place) === 0x64617461) {
+      // "data"
       const count = Math.floor(Math.min(size, data.byteLength - start) / 2);
       return fits ? Float32Array.from({ length: count }, (_, n) => view.getInt16(start + 2 * n, true) / 2 ** 15) : null;
     }
@@ -89,6 +95,8 @@ export function writeWav(/** @type {Float32Array} */ samples) {
   view.setUint16(34, 16, true);
   text(36, "data");
   view.setUint32(40, 2 * samples.length, true);
-  samples.forEach((sample, n) => view.setInt16(44 + 2 * n, Math.max(-(2 ** 15), Math.min(2 ** 15 - 1, Math.round(sample * 2 ** 15))), true));
+  samples.forEach((sample, n) =>
+    view.setInt16(44 + 2 * n, Math.max(-(2 ** 15), Math.min(2 ** 15 - 1, Math.round(sample * 2 ** 15))), true),
+  );
   return new Uint8Array(view.buffer);
 }

@@ -100,25 +100,38 @@ function take(name, audio, description) {
   if (audio) encode();
 }
 
-async function toggleRecording() {
-  const label = element("record-label", HTMLElement);
-  if (!recorder.running) {
-    player.stop();
-    await recorder.start();
-    record.classList.add("recording");
-    label.textContent = "Stop";
-    say("Recording …");
-    return;
-  }
+async function startRecording() {
+  player.stop();
+  await recorder.start();
+  record.classList.add("recording");
+  element("record-label", HTMLElement).textContent = "Stop";
+  say("Recording …");
+  limit = setTimeout(() => record.click(), 1000 * LONGEST);
+}
+
+async function stopRecording() {
+  clearTimeout(limit);
   record.classList.remove("recording");
-  label.textContent = "Record";
   record.style.removeProperty("--level");
+  element("record-label", HTMLElement).textContent = "Record";
   const audio = await recorder.stop();
   say("");
   take("recording", audio, `${(audio.length / RATE).toFixed(1)} seconds, recorded`);
 }
 
-record.onclick = () => toggleRecording().catch(fail);
+let limit = 0; // the timer of the longest recording
+let changing = false; // browsers take their time, and people click again
+record.onclick = async () => {
+  if (changing) return;
+  changing = true;
+  try {
+    await (recorder.running ? stopRecording() : startRecording());
+  } catch (error) {
+    fail(error);
+  } finally {
+    changing = false;
+  }
+};
 element("choose", HTMLButtonElement).onclick = () => file.click();
 file.onchange = () => {
   if (file.files?.[0]) open(file.files[0]).catch(fail);
@@ -174,23 +187,33 @@ function show() {
   const seconds = result.audio.length / RATE;
   element("result", HTMLElement).hidden = false;
   const bits = 8 * result.data.length;
-  const { mode: kind, settings: [first, mean] } = result.header;
+  const {
+    mode: kind,
+    settings: [first, mean],
+  } = result.header;
   const figures = [
     ["Rate", `${(bits / seconds / 1000).toFixed(2)} kbit/s`],
     ["File", `${result.data.length.toLocaleString("en")} bytes`],
     ["Compression", `${Math.round((16 * result.audio.length) / bits)} : 1`],
     kind === TOKENS ? ["Tokens", `${50 * (mean || first)} a second`] : ["Quantiser step", String(first)],
   ];
-  element("figures", HTMLElement).replaceChildren(...figures.map(([term, value]) => {
-    const pair = document.createElement("div");
-    pair.append(Object.assign(document.createElement("dt"), { textContent: term }));
-    pair.append(Object.assign(document.createElement("dd"), { textContent: value }));
-    return pair;
-  }));
+  element("figures", HTMLElement).replaceChildren(
+    ...figures.map(([term, value]) => {
+      const pair = document.createElement("div");
+      pair.append(Object.assign(document.createElement("dt"), { textContent: term }));
+      pair.append(Object.assign(document.createElement("dd"), { textContent: value }));
+      return pair;
+    }),
+  );
   const damage = element("damage", HTMLElement);
   damage.hidden = !result.damage;
   damage.textContent = result.damage;
-  player.load(new Map([["coded", result.audio], ...(audio ? /** @type {[string, Float32Array][]} */ ([["original", audio]]) : [])]));
+  player.load(
+    new Map([
+      ["coded", result.audio],
+      ...(audio ? /** @type {[string, Float32Array][]} */ ([["original", audio]]) : []),
+    ]),
+  );
   element("original-figure", HTMLElement).hidden = !audio;
   element("versions", HTMLFieldSetElement).hidden = !audio;
   if (!audio) hear("coded");
@@ -248,7 +271,8 @@ window.addEventListener("resize", () => {
 });
 
 element("save-tlc", HTMLButtonElement).onclick = () => state.result && save(state.result.data, `${state.name}.tlc`);
-element("save-wav", HTMLButtonElement).onclick = () => state.result && save(writeWav(state.result.audio), `${state.name}-coded.wav`);
+element("save-wav", HTMLButtonElement).onclick = () =>
+  state.result && save(writeWav(state.result.audio), `${state.name}-coded.wav`);
 
 /**
  * @param {Uint8Array} data

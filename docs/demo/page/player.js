@@ -52,7 +52,8 @@ export class Player {
   hear(/** @type {string} */ version) {
     this.version = version;
     this._playing?.gains.forEach((gain, name) =>
-      gain.gain.setTargetAtTime(+(name === version), gain.context.currentTime, FADE / 3));
+      gain.gain.setTargetAtTime(+(name === version), gain.context.currentTime, FADE / 3),
+    );
   }
 
   play() {

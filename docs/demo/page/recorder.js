@@ -16,12 +16,15 @@ export class Recorder {
 
   /** @throws {CodecError} there is no microphone, or it may not be used */
   async start() {
-    if (!navigator.mediaDevices) throw new CodecError("Browsers allow recording on pages from https or this machine only.");
+    if (!navigator.mediaDevices)
+      throw new CodecError("Browsers allow recording on pages from https or this machine only.");
     const plain = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
     try {
       this._stream = await navigator.mediaDevices.getUserMedia({ audio: plain });
     } catch (error) {
-      throw new CodecError(`The microphone cannot be used (${error instanceof Error ? error.message : error}). Allow it, or open a file.`);
+      throw new CodecError(
+        `The microphone cannot be used (${error instanceof Error ? error.message : error}). Allow it, or open a file.`,
+      );
     }
     /** @type {Float32Array[]} */
     this._blocks = [];

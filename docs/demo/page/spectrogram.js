@@ -2,9 +2,19 @@
 import { FFT } from "../codec/fft.js";
 
 const TRANSFORM = new FFT(512); // 32 ms
-const WINDOW = Float64Array.from({ length: TRANSFORM.size }, (_, n) => 0.5 - 0.5 * Math.cos((2 * Math.PI * n) / TRANSFORM.size));
+const WINDOW = Float64Array.from(
+  { length: TRANSFORM.size },
+  (_, n) => 0.5 - 0.5 * Math.cos((2 * Math.PI * n) / TRANSFORM.size),
+);
 const [QUIET, LOUD] = [-85, -25]; // dB below full scale: black, and the brightest colour
-const COLOURS = [[11, 7, 19], [58, 28, 120], [143, 45, 140], [232, 90, 100], [253, 176, 90], [253, 247, 190]]; // from quiet to loud
+const COLOURS = [
+  [11, 7, 19],
+  [58, 28, 120],
+  [143, 45, 140],
+  [232, 90, 100],
+  [253, 176, 90],
+  [253, 247, 190],
+]; // from quiet to loud
 
 /**
  * Draws the spectrogram of samples, from 0 to half the sampling rate.

@@ -150,3 +150,10 @@ def test_the_command_copies_the_models_or_says_what_is_missing(tmp_path, monkeyp
     monkeypatch.setattr(sys, "argv", ["demo", "--models", str(tmp_path / "none")])
     with pytest.raises(SystemExit, match=r"none/waveform/model.safetensors: No such file or directory; .* --models"):
         demo.main()
+
+
+def test_from_the_disk_the_page_asks_for_a_server(browser):
+    page = browser.new_page()
+    page.goto((demo.PAGE / "index.html").as_uri())
+    assert page.get_by_text("Browsers run this page from a web server only").is_visible()
+    page.close()

@@ -1,4 +1,4 @@
-/** The codebooks of the token model: those that describe pitch and phase, and those that are learned (`telucodec.vocoder.codes`). */
+/** The codebooks: those that describe pitch and phase, and those that are learned (`telucodec.vocoder.codes`). */
 import { rint } from "../layers.js";
 import { ACTIVATION_BITS } from "../exact.js";
 import { CLASSES, PLACES, PitchCodes } from "../vocoder/pitch.js";
@@ -22,7 +22,11 @@ export class Codebooks {
     this.width = this.described + this.latents;
     /** The learned codebooks, in order: [size, latents] each. */
     this.learned = Array.from({ length: learned.shape[0] }, (_, number) =>
-      Float64Array.from({ length: size * this.latents }, (_, place) => learned.data[number * size * this.latents + place]));
+      Float64Array.from(
+        { length: size * this.latents },
+        (_, place) => learned.data[number * size * this.latents + place],
+      ),
+    );
     /** All codebooks: [size, width] each. */
     this.words = Array.from({ length: count }, (_, number) => this._words(number));
   }
@@ -35,7 +39,10 @@ export class Codebooks {
       if (number === 0) words.set(this.pitch.description(code).map(Math.fround), start);
       else if (number === PHASE_PLACE) words[start + PLACES + CLASSES + (code % this.phase.count)] = 1;
       else
-        words.set(this.learned[number - before].subarray(code * this.latents, (code + 1) * this.latents), start + this.described);
+        words.set(
+          this.learned[number - before].subarray(code * this.latents, (code + 1) * this.latents),
+          start + this.described,
+        );
     }
     return words;
   }
@@ -46,14 +53,16 @@ export class Codebooks {
    */
   integers(exponents) {
     return this.words.map((words) =>
-      words.map((value, place) => rint(value * 2 ** (exponents[place % this.width] + ACTIVATION_BITS))));
+      words.map((value, place) => rint(value * 2 ** (exponents[place % this.width] + ACTIVATION_BITS))),
+    );
   }
 
   /** The sum [width] of the codewords of a frame; -1 stands for none. */
   sum(/** @type {ArrayLike<number>} */ codes) {
     const sum = new Float64Array(this.width);
     for (let number = 0; number < codes.length; number++)
-      if (codes[number] >= 0) for (let i = 0; i < this.width; i++) sum[i] += this.words[number][codes[number] * this.width + i];
+      if (codes[number] >= 0)
+        for (let i = 0; i < this.width; i++) sum[i] += this.words[number][codes[number] * this.width + i];
     return sum;
   }
 }

@@ -78,7 +78,8 @@ export class TokenCodec {
     const { places } = this._codebooks;
     const rest = learned.values();
     return Int16Array.from({ length: count }, (_, number) =>
-      places.includes(number) ? own[places.indexOf(number)] : rest.next().value ?? -1);
+      places.includes(number) ? own[places.indexOf(number)] : (rest.next().value ?? -1),
+    );
   }
 
   /**
@@ -107,7 +108,10 @@ export class TokenCodec {
       block.forEach((own, frame) => {
         const excited = excitation.push(own[places[0]], own[places[1]] ?? -1);
         const filters = corrections.subarray(frame * outputs, (frame + 1) * outputs);
-        audio.set(synthesis.push(excited, levels.subarray(frame * FEATURES, (frame + 1) * FEATURES), filters), (start + frame) * HOP);
+        audio.set(
+          synthesis.push(excited, levels.subarray(frame * FEATURES, (frame + 1) * FEATURES), filters),
+          (start + frame) * HOP,
+        );
       });
       progress((start + block.length) / codes.length);
     }
@@ -125,7 +129,13 @@ export class TokenCodec {
     const mean = used === most * codes.length ? 0 : Math.max(rint(used / codes.length), 1);
     const packetFrames = Math.round((PACKET_SECONDS * this.sampleRate) / HOP);
     const header = {
-      mode: TOKENS, model: this.id, sampleRate: this.sampleRate, samples, packetFrames, keyPackets: 1, settings: [most, mean],
+      mode: TOKENS,
+      model: this.id,
+      sampleRate: this.sampleRate,
+      samples,
+      packetFrames,
+      keyPackets: 1,
+      settings: [most, mean],
     };
     const parts = [writeHeader(header)];
     for (let start = 0; start < codes.length; start += packetFrames)

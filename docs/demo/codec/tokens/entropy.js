@@ -29,7 +29,9 @@ export class TokenCoder {
    */
   encode(codes, mean) {
     const coder = new RangeEncoder();
-    const again = codes.map((own, frame) => frame > 0 && own.every((code, number) => code === codes[frame - 1][number]));
+    const again = codes.map(
+      (own, frame) => frame > 0 && own.every((code, number) => code === codes[frame - 1][number]),
+    );
     const repeats = new Repeats();
     for (const now of again.slice(1)) {
       coder.symbol(+now, edges(repeats.counts));
@@ -101,11 +103,14 @@ export class TokenCoder {
     const context = new Float64Array(frames.length * 2 * width);
     frames.forEach((frame, row) => {
       const seen = number ? [frame, frame - 1] : [frame - 1, frame - 2];
-      seen.forEach((other, half) => this._sum(codes[other], Math.max(number, 1), context.subarray((2 * row + half) * width)));
+      seen.forEach((other, half) =>
+        this._sum(codes[other], Math.max(number, 1), context.subarray((2 * row + half) * width)),
+      );
     });
     const logarithms = tell.run(describe.run(context.map((value) => clip(value, -ACTIVATION_LIMIT, ACTIVATION_LIMIT))));
     frames.forEach((frame, row) =>
-      use(frame, edges(straightenedPowers(logarithms, this._model.shape.prior_bits, row * size, size))));
+      use(frame, edges(straightenedPowers(logarithms, this._model.shape.prior_bits, row * size, size))),
+    );
   }
 
   /**
@@ -125,7 +130,10 @@ export class TokenCoder {
    * @param {number} before depth of the frame before
    */
   _depthEdges(mean, before) {
-    const { data, shape: [, rows, columns] } = this._model.tensor("prior.depths");
+    const {
+      data,
+      shape: [, rows, columns],
+    } = this._model.tensor("prior.depths");
     const start = (mean * rows + before) * columns;
     const logarithms = Array.from({ length: columns }, (_, depth) => -data[start + depth]);
     return edges(straightenedPowers(logarithms, this._model.shape.depth_bits));
@@ -135,7 +143,10 @@ export class TokenCoder {
 /** How likely a frame is to repeat the one before: as often as so far, after one that did, and after one that did not. */
 class Repeats {
   constructor() {
-    this._counts = [[64, 1], [1, 1]];
+    this._counts = [
+      [64, 1],
+      [1, 1],
+    ];
     this._before = 0;
   }
 

@@ -1,6 +1,6 @@
 /**
- * The beam search of the residual codebooks (`telucodec.tokens.engine.TokenEncoder`): of every frame the best partial sums are kept
- * from codebook to codebook.
+ * The beam search of the residual codebooks (`telucodec.tokens.engine.TokenEncoder`): of every frame the best partial sums
+ * are kept from codebook to codebook.
  */
 import { Linear } from "../layers.js";
 
@@ -14,8 +14,16 @@ export class BeamSearch {
       const size = words.length / latents;
       // The squared distance from a codeword is |r|^2 - 2 r c + |c|^2; the layer computes what depends on the codeword.
       const norms = Float64Array.from({ length: size }, (_, code) =>
-        words.subarray(code * latents, (code + 1) * latents).reduce((sum, value) => sum + value * value, 0));
-      return { words, layer: new Linear(words.map((value) => -2 * value), norms, size) };
+        words.subarray(code * latents, (code + 1) * latents).reduce((sum, value) => sum + value * value, 0),
+      );
+      return {
+        words,
+        layer: new Linear(
+          words.map((value) => -2 * value),
+          norms,
+          size,
+        ),
+      };
     });
   }
 

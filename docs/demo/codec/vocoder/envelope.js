@@ -1,4 +1,7 @@
-/** The spectrum between and around the harmonics (`telucodec.vocoder.envelope`; CheapTrick: Morise, Speech Communication 67, 2015). */
+/**
+ * The spectrum between and around the harmonics (`telucodec.vocoder.envelope`).
+ * Source: CheapTrick (Morise, Speech Communication 67, 2015).
+ */
 import { FFT } from "../fft.js";
 import { CENTRES, SAMPLE_RATE, WINDOW } from "./frames.js";
 
@@ -22,7 +25,10 @@ export function envelope(line, start, frequency) {
   const mean = seen.reduce((total, value) => total + value, 0) / sum; // no direct current
   for (let n = 0; n < WINDOW; n++) seen[n] -= window[n] * mean;
   const [re, im] = TRANSFORM.spectrum(seen);
-  const power = filled(re.map((x, bin) => x * x + im[bin] * im[bin]), frequency);
+  const power = filled(
+    re.map((x, bin) => x * x + im[bin] * im[bin]),
+    frequency,
+  );
   const logarithms = averages(power, WIDTH * frequency).map((value) => Math.log(value + FLOOR));
   const cepstrum = TRANSFORM.signal(logarithms, new Float64Array(TRANSFORM.bins));
   const [smooth] = TRANSFORM.spectrum(cepstrum.map((value, n) => value * lifter[n]));

@@ -21,7 +21,11 @@ const FREQUENCIES = Array.from({ length: TRANSFORM.bins }, (_, bin) => (bin * SA
 const IN_BINS = FREQUENCIES.flatMap((frequency) => weights(frequency, CENTRES));
 const LEVELS = new Linear(IN_BINS, null, TRANSFORM.bins);
 /** Angles [KNOTS] in the bins. */
-const ANGLES = new Linear(FREQUENCIES.flatMap((frequency) => weights(frequency, KNOTS)), null, TRANSFORM.bins);
+const ANGLES = new Linear(
+  FREQUENCIES.flatMap((frequency) => weights(frequency, KNOTS)),
+  null,
+  TRANSFORM.bins,
+);
 
 /**
  * Levels to the phases of the filter of minimum phase: the Hilbert transform of the level, by the cepstrum folded to positive
@@ -55,7 +59,8 @@ export class Synthesis {
     const audio = new Float64Array(HOP);
     for (let window = 0; window < 2; window++) {
       const sources = [excited.line.pulses, excited.line.noise].map((line) =>
-        TRANSFORM.spectrum(SHAPE.map((value, n) => value * line[window * STEP + n])));
+        TRANSFORM.spectrum(SHAPE.map((value, n) => value * line[window * STEP + n])),
+      );
       const levels = spectra.subarray(window * POINTS, (window + 1) * POINTS);
       const own = corrections.subarray(window * OUTPUTS, (window + 1) * OUTPUTS);
       this._add(sources, filters(levels, excited.periodicity, excited.angles[window], own));

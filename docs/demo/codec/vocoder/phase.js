@@ -20,7 +20,8 @@ export class PhaseCodes {
   constructor(shapes, size) {
     this.count = shapes.shape[0];
     this.shapes = Array.from({ length: this.count }, (_, shape) =>
-      Array.from({ length: KNOTS.length }, (_, knot) => shapes.data[shape * KNOTS.length + knot]));
+      Array.from({ length: KNOTS.length }, (_, knot) => shapes.data[shape * KNOTS.length + knot]),
+    );
     this.turns = 2 ** Math.floor(Math.log2(size) / 2);
   }
 
@@ -70,14 +71,17 @@ export class PhaseTracker {
     const at = places(track).map((place) => weights(place, KNOTS));
     const [ones, zeros] = [new Float64Array(HARMONICS).fill(1), new Float64Array(HARMONICS)];
     const shapes = this._codes.shapes.map((knots) =>
-      rotated(ones, zeros, (n) => -at[n].reduce((sum, weight, knot) => sum + weight * knots[knot], 0)));
+      rotated(ones, zeros, (n) => -at[n].reduce((sum, weight, knot) => sum + weight * knots[knot], 0)),
+    );
     let [best, most] = [0, -Infinity];
-    aligned.forEach(({ x, y }, turn) => shapes.forEach((shape, number) => {
-      let sum = 0;
-      for (let n = 0; n < HARMONICS; n++) sum += x[n] * shape.x[n] - y[n] * shape.y[n];
-      const score = sum / size - UNREST * this._turns[turn] ** 2;
-      if (score > most) [best, most] = [turn * shapes.length + number, score];
-    }));
+    aligned.forEach(({ x, y }, turn) =>
+      shapes.forEach((shape, number) => {
+        let sum = 0;
+        for (let n = 0; n < HARMONICS; n++) sum += x[n] * shape.x[n] - y[n] * shape.y[n];
+        const score = sum / size - UNREST * this._turns[turn] ** 2;
+        if (score > most) [best, most] = [turn * shapes.length + number, score];
+      }),
+    );
     return best;
   }
 }
@@ -96,7 +100,10 @@ export function harmonics([re, im], track, levels) {
     const at = (place / SAMPLE_RATE) * SPECTRUM.size;
     const below = Math.floor(at);
     let [x, y] = [0, 0];
-    for (const [bin, part] of [[below, 1 - (at - below)], [below + 1, at - below]]) {
+    for (const [bin, part] of [
+      [below, 1 - (at - below)],
+      [below + 1, at - below],
+    ]) {
       const turn = (2 * Math.PI * bin * (WINDOW / 2)) / SPECTRUM.size; // moves the origin of time to the middle
       x += part * (re[bin] * Math.cos(turn) - im[bin] * Math.sin(turn));
       y += part * (re[bin] * Math.sin(turn) + im[bin] * Math.cos(turn));

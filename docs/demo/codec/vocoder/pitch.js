@@ -54,7 +54,8 @@ export class PitchTracker {
     const { grid } = codes;
     this._grid = grid;
     this._price = Array.from(grid, (own) =>
-      grid.map((other) => Math.min(MOVE * Math.max(Math.abs(Math.log2(own / other)) - FREE, 0), JUMP)));
+      grid.map((other) => Math.min(MOVE * Math.max(Math.abs(Math.log2(own / other)) - FREE, 0), JUMP)),
+    );
     this._preference = grid.map((own) => PREFERENCE * Math.log2(own / LOWEST));
     this._best = new Float64Array(grid.length);
     this._held = 0;

@@ -1,5 +1,5 @@
 /**
- * The levels of bands, and the grid on which frames are quantised (`telucodec.waveform.bands`, `telucodec.waveform.quantization`).
+ * The levels of bands, and the grid on which frames are quantised (`telucodec.waveform.bands` and `.quantization`).
  *
  * @typedef {object} Grid what the frames of a packet are quantised with
  * @property {Int32Array} levels [groups, BANDS]; without shaping there are no groups
@@ -80,7 +80,13 @@ export class Bands {
  * @param {number[]} middles of the bands
  */
 function parts(bin, middles) {
-  const shares = middles.map((_, band) => interpolate(bin, middles, middles.map((_, other) => +(other === band))));
+  const shares = middles.map((_, band) =>
+    interpolate(
+      bin,
+      middles,
+      middles.map((_, other) => +(other === band)),
+    ),
+  );
   const whole = shares.map((share) => Math.floor(share * PARTS));
   whole[argmax(shares)] += PARTS - whole.reduce((sum, part) => sum + part, 0);
   return [...whole.entries()].filter(([, part]) => part > 0);

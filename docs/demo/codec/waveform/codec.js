@@ -15,7 +15,7 @@ import { toKbps } from "./search.js";
 const SIDE_BY_SIDE = 8; // packets that go through the network at once
 
 /** @typedef {{step: number, shaping: number}} Settings */
-/** @typedef {{decoded: import("./enhancer.js").Decoded, spent: Float64Array}} Read what packets hold, and the bits of each frame */
+/** @typedef {{decoded: import("./enhancer.js").Decoded, spent: Float64Array}} Read frames, and the bits of each of them */
 
 export class WaveformCodec {
   /**
@@ -61,10 +61,17 @@ export class WaveformCodec {
    */
   _file(frames, samples, settings, progress) {
     const packetFrames = Math.round((PACKET_SECONDS * this.sampleRate) / this.hop);
-    const parts = [writeHeader({
-      mode: WAVEFORM, model: this.id, sampleRate: this.sampleRate, samples, packetFrames, keyPackets: 1,
-      settings: [settings.step, settings.shaping],
-    })];
+    const parts = [
+      writeHeader({
+        mode: WAVEFORM,
+        model: this.id,
+        sampleRate: this.sampleRate,
+        samples,
+        packetFrames,
+        keyPackets: 1,
+        settings: [settings.step, settings.shaping],
+      }),
+    ];
     const size = packetFrames * this.hop;
     for (let start = 0; start < frames.length; start += SIDE_BY_SIDE * size) {
       const packets = [];
@@ -100,7 +107,8 @@ export class WaveformCodec {
     });
     this._walked(new Walk(this._context, settings, packets.length), grids, (packet, kinds, bins) => {
       const values = kinds.map((kind, i) =>
-        this._quantizer.quantize(packets[packet][bins(i)] / grids[packet].steps[bins(i)], kind));
+        this._quantizer.quantize(packets[packet][bins(i)] / grids[packet].steps[bins(i)], kind),
+      );
       this._integers.write(coders[packet], values, kinds);
       return values;
     });
@@ -147,7 +155,9 @@ export class WaveformCodec {
   _independent(packets, settings) {
     const intact = packets.filter(({ payload }) => payload);
     try {
-      const decoded = intact.length ? this._decoded(intact, settings, new Walk(this._context, settings, intact.length)).values() : [].values();
+      const decoded = intact.length
+        ? this._decoded(intact, settings, new Walk(this._context, settings, intact.length)).values()
+        : [].values();
       return packets.map(({ payload, frames }) => (payload && decoded.next().value) || nothing(frames, this.hop));
     } catch (error) {
       if (!(error instanceof DamagedPacketError)) throw error;
@@ -212,8 +222,10 @@ export class WaveformCodec {
       return values;
     });
     const bands = settings.shaping ? this._bands : null;
-    return read.map(({ integers, kinds, spent }, packet) =>
-      ({ decoded: this._quantizer.expand(integers, kinds, grids[packet], bands), spent }));
+    return read.map(({ integers, kinds, spent }, packet) => ({
+      decoded: this._quantizer.expand(integers, kinds, grids[packet], bands),
+      spent,
+    }));
   }
 
   /**
@@ -229,7 +241,8 @@ export class WaveformCodec {
     const [none, most] = [new Float64Array(hop), Math.max(...counts)];
     for (let frame = 0; frame < most; frame++) {
       const expected = grids.map((grid, packet) =>
-        frame < counts[packet] ? grid.expected.subarray(frame * hop, (frame + 1) * hop) : none);
+        frame < counts[packet] ? grid.expected.subarray(frame * hop, (frame + 1) * hop) : none,
+      );
       const values = grids.map(() => new Int32Array(hop));
       PASSES.forEach(([start, stride], number) => {
         walk.kinds(number, expected, values).forEach((kinds, packet) => {

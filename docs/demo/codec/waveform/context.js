@@ -1,6 +1,6 @@
 /**
- * The context model, which says how likely each integer of a frame is (`telucodec.networks.waveform.context`). Its arithmetic is exact:
- * activations are integers.
+ * The context model, which says how likely each integer of a frame is (`telucodec.networks.waveform.context`). Its
+ * arithmetic is exact: activations are integers.
  */
 import { ACTIVATION_BITS, ACTIVATION_LIMIT, ExactLinear, clipped, sumBits } from "../exact.js";
 import { Linear, rint } from "../layers.js";
@@ -27,7 +27,10 @@ export class ContextModel {
     this.centres = centres;
     /** @type {number[]} */
     this.dilations = dilations;
-    this.magnitudes = Float64Array.from(model.tensor("context.magnitude").data, (value) => value * 2 ** ACTIVATION_BITS);
+    this.magnitudes = Float64Array.from(
+      model.tensor("context.magnitude").data,
+      (value) => value * 2 ** ACTIVATION_BITS,
+    );
     this.enter = new ExactLinear(model, "context.enter", -RESIDUAL_LIMIT, RESIDUAL_LIMIT, RESIDUAL_BITS);
     this.blocks = this.dilations.map((_, number) => new Block(model, `context.blocks.${number}`));
     this.leave = new ExactLinear(model, "context.leave", -ACTIVATION_LIMIT, ACTIVATION_LIMIT);
@@ -58,7 +61,10 @@ class Block {
    * @param {Float64Array[]} line
    */
   run(x, line) {
-    const { data, shape: [channels, taps] } = this._taps;
+    const {
+      data,
+      shape: [channels, taps],
+    } = this._taps;
     const mixed = new Float64Array(x.length);
     for (let place = 0; place < x.length; place++) {
       const channel = place % channels;
@@ -135,15 +141,22 @@ function linearIn(model, name, bits) {
   const [weight, bias] = [model.tensor(`${name}.weight`), model.tensor(`${name}.bias`)];
   const outputs = weight.shape[0];
   const unit = 2 ** (bits - sumBits(weight.data.length / outputs));
-  return new Linear(Float64Array.from(weight.data, (value) => value * unit), Float64Array.from(bias.data, (value) => value * unit), outputs);
+  return new Linear(
+    Float64Array.from(weight.data, (value) => value * unit),
+    Float64Array.from(bias.data, (value) => value * unit),
+    outputs,
+  );
 }
 
 /** The sum of layers, as one layer of their inputs side by side. */
 function joined(/** @type {Linear[]} */ layers) {
   const { outputs } = layers[0];
   const rows = Array.from({ length: outputs }, (_, output) =>
-    layers.flatMap(({ weight, inputs }) => [...weight.subarray(output * inputs, (output + 1) * inputs)]));
-  const bias = Array.from({ length: outputs }, (_, output) => layers.reduce((sum, layer) => sum + layer.bias[output], 0));
+    layers.flatMap(({ weight, inputs }) => [...weight.subarray(output * inputs, (output + 1) * inputs)]),
+  );
+  const bias = Array.from({ length: outputs }, (_, output) =>
+    layers.reduce((sum, layer) => sum + layer.bias[output], 0),
+  );
   return new Linear(rows.flat(), bias, outputs);
 }
 
@@ -161,12 +174,20 @@ export class Walk {
     this._model = model;
     this._packets = packets;
     this._age = 0;
-    const rounded = (/** @type {number} */ value) => clip(rint(value * 2 ** ACTIVATION_BITS), -ACTIVATION_LIMIT, ACTIVATION_LIMIT);
+    const rounded = (/** @type {number} */ value) =>
+      clip(rint(value * 2 ** ACTIVATION_BITS), -ACTIVATION_LIMIT, ACTIVATION_LIMIT);
     this._conditions = [rounded(step / 256 - 2), rounded(shaping / 4)];
     this._recent = Array.from({ length: packets }, () => new Float64Array(RECENT * model.hop));
     /** For each block its activations in earlier frames, the latest last. */
-    this._past = model.blocks.map((_, block) =>
-      /** @type {Float64Array[]} */ (Array.from({ length: (model.taps - 1) * model.dilations[block] }, () => new Float64Array(packets * model.channels))));
+    this._past = model.blocks.map(
+      (_, block) =>
+        /** @type {Float64Array[]} */ (
+          Array.from(
+            { length: (model.taps - 1) * model.dilations[block] },
+            () => new Float64Array(packets * model.channels),
+          )
+        ),
+    );
     /** For each packet the levels of the groups before, up to LEVEL_HISTORY of them, where it goes on from another packet. */
     this.levels = Array.from({ length: packets }, () => new Int32Array());
     /** @type {Float64Array} */
@@ -191,7 +212,11 @@ export class Walk {
       const known = (/** @type {number} */ place) =>
         0 <= place && place * stride < model.hop ? model.feature(own[place * stride]) : 0;
       return head.run(
-        this._described.subarray(from, from + head.size * (width / model.hop)), this._recent[packet], expected[packet], known);
+        this._described.subarray(from, from + head.size * (width / model.hop)),
+        this._recent[packet],
+        expected[packet],
+        known,
+      );
     });
   }
 
@@ -209,7 +234,10 @@ export class Walk {
     model.blocks.forEach((block, number) => {
       const past = this._past[number];
       past.push(clipped(x.slice(), 2 ** (ACTIVATION_BITS - RESIDUAL_BITS), -ACTIVATION_LIMIT, ACTIVATION_LIMIT));
-      block.run(x, past.filter((_, place) => place % model.dilations[number] === 0));
+      block.run(
+        x,
+        past.filter((_, place) => place % model.dilations[number] === 0),
+      );
       past.shift();
     });
     return model.leave.run(clipped(x, 2 ** (ACTIVATION_BITS - RESIDUAL_BITS), 0, ACTIVATION_LIMIT));
@@ -220,7 +248,8 @@ export class Walk {
     const { hop } = this._model;
     values.forEach((own, packet) => {
       this._recent[packet].copyWithin(0, hop);
-      for (let bin = 0; bin < hop; bin++) this._recent[packet][(RECENT - 1) * hop + bin] = this._model.feature(own[bin]);
+      for (let bin = 0; bin < hop; bin++)
+        this._recent[packet][(RECENT - 1) * hop + bin] = this._model.feature(own[bin]);
     });
     this._age++;
   }

@@ -18,7 +18,9 @@ export class IntegerCoder {
    */
   write(coder, values, kinds) {
     const coarse = Array.from(values, (value, i) => value >> SHIFTS[kinds[i]]);
-    coarse.forEach((symbol, i) => coder.symbol(Math.min(Math.max(symbol, -REACH), REACH) + REACH, this._edges[kinds[i]]));
+    coarse.forEach((symbol, i) =>
+      coder.symbol(Math.min(Math.max(symbol, -REACH), REACH) + REACH, this._edges[kinds[i]]),
+    );
     coarse.forEach((symbol, i) => {
       const shift = SHIFTS[kinds[i]];
       if (shift) coder.uniform(values[i] - symbol * 2 ** shift, 2 ** shift);
@@ -58,6 +60,7 @@ function readFar(/** @type {import("../range_coder.js").RangeDecoder} */ coder) 
   const digits = coder.uniform(32);
   if (digits < 3 || digits > 24) throw new DamagedPacketError("A packet of the file holds an impossible escape code.");
   let far = 2 ** (digits - 1);
-  for (let start = 0; start < digits - 1; start += 8) far |= coder.uniform(2 ** Math.min(8, digits - 1 - start)) << start;
+  for (let start = 0; start < digits - 1; start += 8)
+    far |= coder.uniform(2 ** Math.min(8, digits - 1 - start)) << start;
   return far - 4;
 }

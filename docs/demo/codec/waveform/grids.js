@@ -12,7 +12,11 @@ export const FULL_SHAPING = 8; // shaping at perception 1; with shaping n, steps
 export const LEVEL_HISTORY = 3; // groups whose levels say how likely the next ones are
 
 /** Coefficients of each pass: the first bin, and the distance to the next. */
-export const PASSES = [[0, 4], [2, 4], [1, 2]];
+export const PASSES = [
+  [0, 4],
+  [2, 4],
+  [1, 2],
+];
 export const RECENT = 3; // frames whose coefficients the network sees one by one
 
 const STEPS_PER_OCTAVE = 64;
@@ -24,8 +28,7 @@ const COARSE = 16; // scales above 2^(16/8) steps: the lowest bits of a value ar
 
 const KINDS = [...Array((SCALE_HIGH - SCALE_LOW + 1) * SCALES.wides).keys()];
 /** For each kind of distribution the number of low bits of a value that are coded as they come. */
-export const SHIFTS = KINDS.map((kind) =>
-  Math.max((Math.floor(kind / SCALES.wides) + SCALE_LOW - COARSE + 7) >> 3, 0));
+export const SHIFTS = KINDS.map((kind) => Math.max((Math.floor(kind / SCALES.wides) + SCALE_LOW - COARSE + 7) >> 3, 0));
 /** For each kind of distribution its row in the table of frequencies. */
 export const ROWS = KINDS.map((kind) => {
   const [scale, shift] = [Math.floor(kind / SCALES.wides), SHIFTS[kind]];

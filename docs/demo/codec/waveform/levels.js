@@ -4,7 +4,10 @@ import { edges } from "../range_coder.js";
 import { BANDS, LEVELS, LEVEL_HISTORY, PIVOT } from "./grids.js";
 
 const LEVEL_ACTIVATION = 8; // a level is a quarter of a unit
-const PASSES = [[0, 2, 4, 6, 8, 10, 12], [1, 3, 5, 7, 9, 11, 13]]; // bands of each pass over the levels of a group
+const PASSES = [
+  [0, 2, 4, 6, 8, 10, 12],
+  [1, 3, 5, 7, 9, 11, 13],
+]; // bands of each pass over the levels of a group
 
 /** Says how likely each level is, from the groups before and from every other band of its own group. */
 export class LevelCoder {

@@ -10,7 +10,10 @@ const LARGEST_NOISE = 0.5; // steps; what is larger would not have been coded as
 /** Quantises with the tables of one model. */
 export class Quantizer {
   constructor(/** @type {import("../models.js").Model} */ model) {
-    const { data, shape: [, symbols] } = model.tensor("frequencies");
+    const {
+      data,
+      shape: [, symbols],
+    } = model.tensor("frequencies");
     this._centroids = model.tensor("centroids");
     const bits = Array.from({ length: data.length / symbols }, (_, row) => {
       const own = Array.from({ length: symbols }, (_, symbol) => data[row * symbols + symbol]);
@@ -18,8 +21,11 @@ export class Quantizer {
       return own.slice(REACH).map((frequency) => Math.fround(-Math.log2(frequency / total)));
     });
     /** PRICE times the bits of a magnitude under each kind of distribution. */
-    this._prices = ROWS.map((row, kind) => Float64Array.from({ length: PRICED + 1 }, (_, magnitude) =>
-      Math.fround(PRICE * Math.fround(bits[row][Math.min(magnitude >> SHIFTS[kind], REACH)] + SHIFTS[kind]))));
+    this._prices = ROWS.map((row, kind) =>
+      Float64Array.from({ length: PRICED + 1 }, (_, magnitude) =>
+        Math.fround(PRICE * Math.fround(bits[row][Math.min(magnitude >> SHIFTS[kind], REACH)] + SHIFTS[kind])),
+      ),
+    );
   }
 
   /**
@@ -48,7 +54,10 @@ export class Quantizer {
    * @returns {import("./enhancer.js").Decoded}
    */
   expand(integers, kinds, grid, bands) {
-    const { data, shape: [, magnitudes] } = this._centroids;
+    const {
+      data,
+      shape: [, magnitudes],
+    } = this._centroids;
     const centroid = (/** @type {number} */ kind, /** @type {number} */ magnitude) =>
       data[Math.floor(kind / SCALES.wides) * magnitudes + Math.min(magnitude, magnitudes - 1)] * 2 ** -CENTROID_BITS;
     const coefficients = grid.steps.map((step, place) => {
@@ -63,7 +72,13 @@ export class Quantizer {
     }
     for (let start = 0; start < coefficients.length; start += bands.bins) {
       const levels = grid.levels.subarray(Math.floor(start / bands.bins / GROUP) * BANDS);
-      fill(coefficients.subarray(start, start + bands.bins), amplitude.subarray(start), grid.steps.subarray(start), levels, bands);
+      fill(
+        coefficients.subarray(start, start + bands.bins),
+        amplitude.subarray(start),
+        grid.steps.subarray(start),
+        levels,
+        bands,
+      );
     }
     return { coefficients, amplitude, steps: grid.steps };
   }

@@ -34,7 +34,10 @@ export function toKbps(codec, audio, kbps, shaping, encodeAt) {
   const logRate = (/** @type {number} */ bits, /** @type {Float64Array[]} */ pieces) =>
     Math.log((Math.max(bits, 1) / pieces.reduce((sum, piece) => sum + piece.length, 0)) * (codec.sampleRate / 1000));
   const rounded = (/** @type {number} */ step, /** @type {Float64Array[]} */ pieces) =>
-    logRate(pieces.reduce((sum, piece) => sum + roundedBits(piece, codec.grid(piece, { step, shaping }).steps), 0), pieces);
+    logRate(
+      pieces.reduce((sum, piece) => sum + roundedBits(piece, codec.grid(piece, { step, shaping }).steps), 0),
+      pieces,
+    );
   const coded = (/** @type {number} */ step, /** @type {Float64Array[]} */ pieces) => {
     const payloads = codec.encodePackets(pieces, { step, shaping });
     return logRate(8 * payloads.reduce((sum, payload) => sum + writePacket(0, payload).length, 0), pieces);
@@ -90,7 +93,11 @@ function firstStep(all, seconds, wanted, rounded, coded) {
   const first = nearest((step) => rounded(step, tried) - wanted, 0, LAST_STEP);
   if (tried.length === all.length) return first; // coding the whole file is as quick
   const corrected = wanted - coded(first, tried) + rounded(first, tried);
-  return nearest((step) => rounded(step, all) - corrected, Math.max(first - SPREAD, 0), Math.min(first + SPREAD, LAST_STEP));
+  return nearest(
+    (step) => rounded(step, all) - corrected,
+    Math.max(first - SPREAD, 0),
+    Math.min(first + SPREAD, LAST_STEP),
+  );
 }
 
 /**
@@ -136,6 +143,8 @@ function approach(step, wanted, measure) {
     }
     step = Math.min(Math.max(moved, 0), LAST_STEP);
   }
-  const best = [...tried.keys()].reduce((one, other) => (Math.abs(excess(other)) < Math.abs(excess(one)) ? other : one));
+  const best = [...tried.keys()].reduce((one, other) =>
+    Math.abs(excess(other)) < Math.abs(excess(one)) ? other : one,
+  );
   return /** @type {{data: T}} */ (tried.get(best)).data;
 }
