@@ -31,7 +31,7 @@ export class Model {
         const response = await fetch(folder + name);
         if (!response.ok)
           throw new CodecError(
-            `The model is not there (${folder}${name}: ${response.status}). \`make demo\` puts it beside the page.`,
+            `The model is not there (${name}: ${response.status}). The command "make demo" puts it beside the page.`,
           );
         return response;
       }),

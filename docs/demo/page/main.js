@@ -95,6 +95,7 @@ function take(name, audio, description) {
   state.result = null;
   player.load(new Map());
   element("result", HTMLElement).hidden = true;
+  settings.hidden = !audio; // what is coded already has its settings
   source.hidden = false;
   source.textContent = description + (cut ? `; its first ${LONGEST} seconds are used` : "");
   if (audio) encode();
