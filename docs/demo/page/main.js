@@ -170,8 +170,8 @@ function describeSettings() {
   for (const part of /** @type {NodeListOf<HTMLElement>} */ (settings.querySelectorAll("[data-mode]")))
     part.hidden = part.dataset.mode !== mode();
   element("explanation", HTMLElement).textContent = EXPLANATIONS[mode()];
-  element("codebooks-value", HTMLOutputElement).textContent = codebooks.value;
-  element("kbps-value", HTMLOutputElement).textContent = `${kbps.value} kbit/s`;
+  element("codebooks-value", HTMLElement).textContent = codebooks.value;
+  element("kbps-value", HTMLElement).textContent = `${kbps.value} kbit/s`;
   kbps.setAttribute("aria-valuetext", `${kbps.value} kilobits a second`);
 }
 
@@ -235,14 +235,18 @@ function drawAll() {
   element("most-bits", HTMLElement).textContent = `Bits spent, up to ${most} in a frame`;
 }
 
+let following = 0; // the next call
+
 /** Keeps the place that is shown where the place is that is heard. */
 function follow() {
+  cancelAnimationFrame(following);
   position.value = String(player.position);
-  element("time", HTMLOutputElement).textContent = `${clock(player.position)} / ${clock(player.length)}`;
-  position.setAttribute("aria-valuetext", `${player.position.toFixed(1)} of ${player.length.toFixed(1)} seconds`);
+  element("time", HTMLElement).textContent = `${clock(player.position)} / ${clock(player.length)}`;
+  if (!player.playing)
+    position.setAttribute("aria-valuetext", `${player.position.toFixed(1)} of ${player.length.toFixed(1)} seconds`);
   playhead.hidden = !player.length;
   playhead.style.left = `${(100 * player.position) / player.length}%`;
-  if (player.playing) requestAnimationFrame(follow);
+  if (player.playing) following = requestAnimationFrame(follow);
 }
 
 function hear(/** @type {string} */ version) {

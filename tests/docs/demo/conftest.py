@@ -22,15 +22,29 @@ def address(tmp_path_factory):
 
 
 @pytest.fixture
-def opened(browser, address):
+def new_page(browser):
+    """Makes pages, with the options of a browser's context, that wait as long as a busy machine needs."""
+    pages = []
+
+    def make(**options):
+        pages.append(browser.new_page(**options))
+        pages[-1].set_default_timeout(120_000)
+        return pages[-1]
+
+    yield make
+    for page in pages:
+        page.close()
+
+
+@pytest.fixture
+def opened(new_page, address):
     """The page; at the end it must have reported no error and asked no other host for anything."""
-    page = browser.new_page()
+    page = new_page()
     complaints, requests = [], []
     page.on("console", lambda message: message.type == "error" and complaints.append(message.text))
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("request", lambda request: requests.append(request.url))
     page.goto(address)
     yield page
-    page.close()
     assert not complaints
     assert not [request for request in requests if not request.startswith((address, "blob:", "data:"))]
