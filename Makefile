@@ -10,7 +10,7 @@ QUICK := tests/test_imports.py $(addprefix tests/codec/, test_codec.py test_mdct
 	$(addprefix tests/docs/, test_commands.py test_links.py test_readme.py) \
 	$(addprefix tests/pipeline/, test_dvc_yaml.py common/test_tables.py common/test_files.py)
 
-.PHONY: repro results test check lint format docs wheel gpu-bundle install serve schedule-demo clean
+.PHONY: repro results test check lint format docs demo wheel gpu-bundle install serve schedule-demo clean
 
 repro: install
 	dvc repro
@@ -37,7 +37,12 @@ format: install
 	python -m pipeline.common.params --format
 
 docs: install
+	@python -m tools.demo --no-server
 	mkdocs build --strict
+
+# The page that codes speech in the browser: docs/demo.md.
+demo: install
+	@python -m tools.demo
 
 # Builds the wheel, installs it into an empty environment and uses it there.
 wheel: install

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.browser import browser  # noqa: F401 (a fixture)
+
 # transformers puts copies of a model's code into the home folder, unless it is told otherwise before its import.
 _modules = tempfile.TemporaryDirectory(prefix="telucodec-modules-")
 os.environ["HF_MODULES_CACHE"] = _modules.name

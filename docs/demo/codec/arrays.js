@@ -1,0 +1,49 @@
+/** What NumPy has and JavaScript has not. */
+
+/**
+ * The place of the largest value; of equal ones the first.
+ * @param {ArrayLike<number>} values
+ */
+export function argmax(values) {
+  let best = 0;
+  for (let place = 1; place < values.length; place++) if (values[place] > values[best]) best = place;
+  return best;
+}
+
+/**
+ * @param {number} x
+ * @param {number} low
+ * @param {number} high
+ */
+export function clip(x, low, high) {
+  return Math.min(Math.max(x, low), high);
+}
+
+/**
+ * Values [rows, columns] as [columns, rows].
+ * @param {ArrayLike<number>} matrix
+ * @param {number} columns
+ */
+export function transposed(matrix, columns) {
+  const rows = matrix.length / columns;
+  return Float64Array.from(
+    { length: matrix.length },
+    (_, place) => matrix[(place % rows) * columns + Math.floor(place / rows)],
+  );
+}
+
+/**
+ * A function of known values, linear between them and constant outside.
+ * @param {number} x
+ * @param {ArrayLike<number>} places ascending
+ * @param {ArrayLike<number>} values
+ */
+export function interpolate(x, places, values) {
+  const last = places.length - 1;
+  if (x <= places[0]) return values[0];
+  if (x >= places[last]) return values[last];
+  let below = 0;
+  while (places[below + 1] <= x) below++;
+  const slope = (values[below + 1] - values[below]) / (places[below + 1] - places[below]);
+  return slope * (x - places[below]) + values[below];
+}

@@ -1,0 +1,100 @@
+/** The codec: speech to `.tlc` bytes and back, as `telucodec.Codec` does it. Models are read when they are first needed. */
+import { TOKENS, readHeader, readPackets } from "./container.js";
+import { CodecError } from "./errors.js";
+import { Model } from "./models.js";
+import { TokenCodec } from "./tokens/codec.js";
+import { WaveformCodec } from "./waveform/codec.js";
+
+/**
+ * What an encoder should reach: a number of codebooks; or a quantiser step (0 to 1023) or a rate, with perception (0 to 1).
+ * @typedef {{tokens: number} | ({step: number} | {kbps: number}) & {perception?: number}} OperatingPoint
+ *
+ * What is in a file.
+ * @typedef {object} Content
+ * @property {Float32Array} audio at 16 kHz
+ * @property {import("./container.js").Header} header
+ * @property {string} damage what is wrong with it; "": nothing
+ * @property {number[]} bits that each frame costs, without headers and checksums
+ * @property {import("./tokens/entropy.js").Codes | null} tokens
+ */
+
+export class Codec {
+  /** @param {string} folder address of the models, with a slash at its end */
+  constructor(folder) {
+    this._folder = folder;
+    /** @type {Map<string, Promise<any>>} */
+    this._loading = new Map();
+  }
+
+  /**
+   * What `load` gives the first time; a failure is forgotten.
+   * @template T
+   * @param {string} name
+   * @param {() => Promise<T>} load
+   * @returns {Promise<T>}
+   */
+  _once(name, load) {
+    const loading = this._loading.get(name) ?? load();
+    this._loading.set(name, loading);
+    loading.catch(() => this._loading.delete(name));
+    return loading;
+  }
+
+  /** The token codec. */
+  tokens() {
+    return this._once("tokens", async () => new TokenCodec(await Model.load(`${this._folder}tokens/`)));
+  }
+
+  /** The waveform codec. */
+  waveform() {
+    return this._once("waveform", async () => {
+      const folder = `${this._folder}waveform/`;
+      const [model, enhancer] = await Promise.all([Model.load(folder), Model.load(`${folder}enhancer/`)]);
+      return new WaveformCodec(model, enhancer);
+    });
+  }
+
+  /**
+   * Speech at 16 kHz to the bytes of a file.
+   * @param {Float32Array} audio
+   * @param {OperatingPoint} point
+   * @param {(share: number) => void} [progress]
+   */
+  async encode(audio, point, progress) {
+    let parts;
+    if ("tokens" in point) {
+      const codec = await this.tokens();
+      parts = codec.write(codec.tokenize(audio, point.tokens, progress), audio.length);
+    } else {
+      parts = (await this.waveform()).encode(audio, point, point.perception ?? 0, progress);
+    }
+    return new Uint8Array(await new Blob(parts).arrayBuffer());
+  }
+
+  /**
+   * The bytes of a file to what is in it. Damaged packets become silence.
+   * @param {Uint8Array} data
+   * @param {{enhance?: boolean, progress?: (share: number) => void}} [options] `enhance`: let a network improve the sound of a
+   *   waveform file made with perception
+   * @returns {Promise<Content>}
+   * @throws {CodecError} the bytes are no such file, or another model made it
+   */
+  async decode(data, { enhance = true, progress } = {}) {
+    const [header, place] = readHeader(data);
+    const isTokens = header.mode === TOKENS;
+    const codec = await (isTokens ? this.tokens() : this.waveform());
+    if (header.model.some((byte, i) => byte !== codec.id[i]))
+      throw new CodecError(
+        `The file was made with ${isTokens ? "tokens" : "waveform"} model ${hex(header.model)}; this page has ${hex(codec.id)}.`,
+      );
+    const { samples, packets, damage } = readPackets(header, codec.hop, data, place);
+    if (codec instanceof WaveformCodec)
+      return { ...codec.decode(header, packets, samples, enhance, progress), header, damage, tokens: null };
+    const { codes: tokens, bits } = codec.read(header, packets);
+    return { audio: codec.detokenize(tokens, samples, progress), header, damage, bits, tokens };
+  }
+}
+
+function hex(/** @type {Uint8Array} */ bytes) {
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}

@@ -1,0 +1,59 @@
+/**
+ * The modified discrete cosine transform of `telucodec.mdct`, the same to the last bit: samples and coefficients are rounded to
+ * multiples of 2^-18 and the basis to multiples of 2^-20, so that sums are exact.
+ * Source: Princen, Johnson and Bradley, ICASSP 1987.
+ */
+import { transposed } from "./arrays.js";
+import { Linear, rint } from "./layers.js";
+
+const [SAMPLE_BITS, BASIS_BITS] = [18, 20];
+
+/**
+ * Rounded to a multiple of 2^-bits.
+ * @param {number} x
+ * @param {number} [bits]
+ */
+export function onGrid(x, bits = SAMPLE_BITS) {
+  return rint(x * 2 ** bits) * 2 ** -bits;
+}
+
+/** The transform of one recording. Frame `t` covers the samples from `(t - 1) * hop` to `(t + 1) * hop`. */
+export class MDCT {
+  constructor(/** @type {number} */ hop) {
+    this._hop = hop;
+    const basis = Float64Array.from({ length: 2 * hop * hop }, (_, place) => {
+      const [bin, n] = [Math.floor(place / (2 * hop)), place % (2 * hop)];
+      const window = Math.sin((Math.PI * (n + 0.5)) / (2 * hop));
+      const phase = (Math.PI / hop) * (n + 0.5 + hop / 2) * (bin + 0.5);
+      return onGrid(window * Math.sqrt(2 / hop) * Math.cos(phase), BASIS_BITS);
+    });
+    this._analysis = new Linear(basis, null, hop);
+    this._synthesis = new Linear(transposed(basis, 2 * hop), null, 2 * hop);
+    this._overlap = new Float64Array(hop);
+  }
+
+  /** All frames [ceil(samples / hop) + 1, hop] of a recording. */
+  analyse(/** @type {ArrayLike<number>} */ audio) {
+    const hop = this._hop;
+    const frames = Math.ceil(audio.length / hop) + 1;
+    const line = new Float64Array((frames + 1) * hop);
+    for (let n = 0; n < audio.length; n++) line[hop + n] = onGrid(audio[n]);
+    const windows = new Float64Array(frames * 2 * hop);
+    for (let frame = 0; frame < frames; frame++)
+      windows.set(line.subarray(frame * hop, (frame + 2) * hop), frame * 2 * hop);
+    return this._analysis.run(windows);
+  }
+
+  /** The next frames to as many hops of audio; they end one hop before the last frame does. */
+  synthesise(/** @type {Float64Array} */ frames) {
+    const hop = this._hop;
+    const windowed = this._synthesis.run(frames.map((value) => onGrid(value)));
+    const audio = new Float64Array(frames.length);
+    for (let start = 0; start < frames.length; start += hop)
+      for (let n = 0; n < hop; n++) {
+        audio[start + n] = windowed[2 * start + n] + this._overlap[n];
+        this._overlap[n] = windowed[2 * start + hop + n];
+      }
+    return audio;
+  }
+}

@@ -1,0 +1,297 @@
+/** The page: speech comes in, its file and its sound go out. */
+import { TOKENS } from "../codec/container.js";
+import { CodecError } from "../codec/errors.js";
+import { RATE, read, writeWav } from "./audio.js";
+import { Coder } from "./coder.js";
+import { Player } from "./player.js";
+import { Recorder } from "./recorder.js";
+import { draw, drawBits } from "./spectrogram.js";
+
+const LONGEST = 120; // seconds of a recording that are used
+const EXPLANATIONS = {
+  tokens: "Integers for speech language models: they describe the voice, 50 frames a second.",
+  waveform: "Coefficients that follow the waveform, at any rate.",
+};
+
+/**
+ * @template {HTMLElement} T
+ * @param {string} id
+ * @param {new () => T} type
+ */
+function element(id, type) {
+  const found = document.getElementById(id);
+  if (!(found instanceof type)) throw new Error(`The page has no ${id}.`);
+  return found;
+}
+
+const [record, play] = [element("record", HTMLButtonElement), element("play", HTMLButtonElement)];
+const [file, position] = [element("file", HTMLInputElement), element("position", HTMLInputElement)];
+const [codebooks, kbps] = [element("codebooks", HTMLInputElement), element("kbps", HTMLInputElement)];
+const [drop, status, playhead] = ["drop", "status", "playhead"].map((id) => element(id, HTMLElement));
+const progress = element("progress", HTMLProgressElement);
+const settings = element("settings", HTMLFormElement);
+
+/** @type {{name: string, audio: Float32Array | null, result: import("./coder.js").Result | null}} */
+const state = { name: "speech", audio: null, result: null };
+
+const coder = new Coder(
+  (part, share) => {
+    say(`${part} …`);
+    progress.hidden = false;
+    progress.value = share;
+  },
+  (result) => {
+    progress.hidden = true;
+    state.result = result;
+    show();
+  },
+  fail,
+);
+const player = new Player(() => {
+  play.textContent = player.playing ? "Pause" : "Play";
+  follow();
+});
+const recorder = new Recorder((level) => record.style.setProperty("--level", String(level)));
+
+/**
+ * @param {string} message
+ * @param {boolean} [error]
+ */
+function say(message, error = false) {
+  if (status.textContent !== message) status.textContent = message;
+  status.classList.toggle("error", error);
+}
+
+function fail(/** @type {unknown} */ error) {
+  progress.hidden = true;
+  say(error instanceof Error ? error.message : String(error), true);
+  if (error instanceof Error && !(error instanceof CodecError)) throw error;
+}
+
+// Speech comes in.
+
+/** @param {File} given a recording or a .tlc file */
+async function open(given) {
+  player.stop();
+  const data = await given.arrayBuffer();
+  const name = given.name.replace(/\.[^.]*$/, "") || "speech";
+  const isFile = new TextDecoder().decode(data.slice(0, 3)) === "TLC" || given.name.endsWith(".tlc");
+  if (isFile) take(name, null, `${given.name}: a coded file`);
+  else take(name, await read(data), given.name);
+  if (isFile) coder.run({ data: new Uint8Array(data) });
+}
+
+/**
+ * @param {string} name for the files to save
+ * @param {Float32Array | null} audio null: it is coded already
+ * @param {string} description
+ */
+function take(name, audio, description) {
+  if (audio && audio.length < RATE / 10) throw new CodecError("That is less than a tenth of a second.");
+  const cut = audio && audio.length > LONGEST * RATE;
+  const source = element("source", HTMLElement);
+  state.name = name;
+  state.audio = cut ? audio.slice(0, LONGEST * RATE) : audio;
+  state.result = null;
+  player.load(new Map());
+  element("result", HTMLElement).hidden = true;
+  settings.hidden = !audio; // what is coded already has its settings
+  source.hidden = false;
+  source.textContent = description + (cut ? `; its first ${LONGEST} seconds are used` : "");
+  if (audio) encode();
+}
+
+async function startRecording() {
+  player.stop();
+  await recorder.start();
+  record.classList.add("recording");
+  element("record-label", HTMLElement).textContent = "Stop";
+  say("Recording …");
+  limit = setTimeout(() => record.click(), 1000 * LONGEST);
+}
+
+async function stopRecording() {
+  clearTimeout(limit);
+  record.classList.remove("recording");
+  record.style.removeProperty("--level");
+  element("record-label", HTMLElement).textContent = "Record";
+  const audio = await recorder.stop();
+  say("");
+  take("recording", audio, `${(audio.length / RATE).toFixed(1)} seconds, recorded`);
+}
+
+let limit = 0; // the timer of the longest recording
+let changing = false; // browsers take their time, and people click again
+record.onclick = async () => {
+  if (changing) return;
+  changing = true;
+  try {
+    await (recorder.running ? stopRecording() : startRecording());
+  } catch (error) {
+    fail(error);
+  } finally {
+    changing = false;
+  }
+};
+element("choose", HTMLButtonElement).onclick = () => file.click();
+file.onchange = () => {
+  if (file.files?.[0]) open(file.files[0]).catch(fail);
+  file.value = "";
+};
+window.addEventListener("dragover", (event) => {
+  event.preventDefault();
+  drop.classList.add("over");
+});
+window.addEventListener("dragleave", (event) => {
+  if (!event.relatedTarget) drop.classList.remove("over");
+});
+window.addEventListener("drop", (event) => {
+  event.preventDefault();
+  drop.classList.remove("over");
+  const given = event.dataTransfer?.files[0];
+  if (given) open(given).catch(fail);
+});
+
+// It is coded.
+
+/** @returns {"tokens" | "waveform"} */
+function mode() {
+  return new FormData(settings).get("mode") === "tokens" ? "tokens" : "waveform";
+}
+
+function encode() {
+  if (!state.audio) return;
+  const perception = +element("perception", HTMLInputElement).checked;
+  const point = mode() === "tokens" ? { tokens: +codebooks.value } : { kbps: +kbps.value, perception };
+  coder.run({ audio: state.audio, point });
+}
+
+function describeSettings() {
+  for (const part of /** @type {NodeListOf<HTMLElement>} */ (settings.querySelectorAll("[data-mode]")))
+    part.hidden = part.dataset.mode !== mode();
+  element("explanation", HTMLElement).textContent = EXPLANATIONS[mode()];
+  element("codebooks-value", HTMLElement).textContent = codebooks.value;
+  element("kbps-value", HTMLElement).textContent = `${kbps.value} kbit/s`;
+  kbps.setAttribute("aria-valuetext", `${kbps.value} kilobits a second`);
+}
+
+settings.oninput = describeSettings;
+settings.onchange = encode;
+settings.onsubmit = (/** @type {Event} */ event) => event.preventDefault();
+describeSettings();
+
+// It is shown and heard.
+
+function show() {
+  const { result, audio } = state;
+  if (!result) return;
+  const seconds = result.audio.length / RATE;
+  element("result", HTMLElement).hidden = false;
+  const bits = 8 * result.data.length;
+  const {
+    mode: kind,
+    settings: [first, mean],
+  } = result.header;
+  const figures = [
+    ["Rate", `${(bits / seconds / 1000).toFixed(2)} kbit/s`],
+    ["File", `${result.data.length.toLocaleString("en")} bytes`],
+    ["Compression", `${Math.round((16 * result.audio.length) / bits)} : 1`],
+    kind === TOKENS ? ["Tokens", `${50 * (mean || first)} a second`] : ["Quantiser step", String(first)],
+  ];
+  element("figures", HTMLElement).replaceChildren(
+    ...figures.map(([term, value]) => {
+      const pair = document.createElement("div");
+      pair.append(Object.assign(document.createElement("dt"), { textContent: term }));
+      pair.append(Object.assign(document.createElement("dd"), { textContent: value }));
+      return pair;
+    }),
+  );
+  const damage = element("damage", HTMLElement);
+  damage.hidden = !result.damage;
+  damage.textContent = result.damage;
+  player.load(
+    new Map([
+      ["coded", result.audio],
+      ...(audio ? /** @type {[string, Float32Array][]} */ ([["original", audio]]) : []),
+    ]),
+  );
+  element("original-figure", HTMLElement).hidden = !audio;
+  element("versions", HTMLFieldSetElement).hidden = !audio;
+  if (!audio) hear("coded");
+  play.disabled = position.disabled = false;
+  position.max = String(player.length);
+  drawAll();
+  follow();
+  say(`Ready: ${seconds.toFixed(1)} seconds of speech at ${figures[0][1]}.`);
+}
+
+function drawAll() {
+  if (!state.result) return;
+  const { audio, bits, header } = state.result;
+  if (state.audio) draw(element("original", HTMLCanvasElement), state.audio);
+  draw(element("coded", HTMLCanvasElement), audio);
+  const hop = header.mode === TOKENS ? 320 : 240;
+  const most = drawBits(element("bits", HTMLCanvasElement), bits, hop / audio.length);
+  element("most-bits", HTMLElement).textContent = `Bits spent, up to ${most} in a frame`;
+}
+
+let following = 0; // the next call
+
+/** Keeps the place that is shown where the place is that is heard. */
+function follow() {
+  cancelAnimationFrame(following);
+  position.value = String(player.position);
+  element("time", HTMLElement).textContent = `${clock(player.position)} / ${clock(player.length)}`;
+  if (!player.playing)
+    position.setAttribute("aria-valuetext", `${player.position.toFixed(1)} of ${player.length.toFixed(1)} seconds`);
+  playhead.hidden = !player.length;
+  playhead.style.left = `${(100 * player.position) / player.length}%`;
+  if (player.playing) following = requestAnimationFrame(follow);
+}
+
+function hear(/** @type {string} */ version) {
+  player.hear(version);
+  for (const choice of /** @type {NodeListOf<HTMLInputElement>} */ (document.querySelectorAll("[name=version]")))
+    choice.checked = choice.value === version;
+}
+
+play.onclick = () => (player.playing ? player.stop() : player.play());
+position.oninput = () => {
+  player.position = +position.value;
+  follow();
+};
+element("versions", HTMLFieldSetElement).onchange = (/** @type {Event} */ { target }) => {
+  if (target instanceof HTMLInputElement) hear(target.value);
+};
+const spectrograms = element("spectrograms", HTMLElement);
+spectrograms.onclick = (/** @type {MouseEvent} */ event) => {
+  const { left, width } = spectrograms.getBoundingClientRect();
+  player.position = ((event.clientX - left) / width) * player.length;
+  follow();
+};
+let width = innerWidth;
+window.addEventListener("resize", () => {
+  if (innerWidth !== width) drawAll(); // on phones the height changes while the page scrolls
+  width = innerWidth;
+});
+
+element("save-tlc", HTMLButtonElement).onclick = () => state.result && save(state.result.data, `${state.name}.tlc`);
+element("save-wav", HTMLButtonElement).onclick = () =>
+  state.result && save(writeWav(state.result.audio), `${state.name}-coded.wav`);
+
+/**
+ * @param {Uint8Array} data
+ * @param {string} name
+ */
+function save(data, name) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([Uint8Array.from(data)]));
+  link.download = name;
+  link.click();
+  URL.revokeObjectURL(link.href);
+}
+
+function clock(/** @type {number} */ seconds) {
+  const tenths = Math.round(10 * seconds);
+  return `${Math.floor(tenths / 600)}:${((tenths % 600) / 10).toFixed(1).padStart(4, "0")}`;
+}

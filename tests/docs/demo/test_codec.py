@@ -1,0 +1,134 @@
+"""The codec of the page and the one of Python write the same bytes and hear the same in them."""
+
+from dataclasses import replace
+
+import constriction
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import telucodec
+from telucodec.files.container import read_header, write_header
+from tests.conftest import speech
+from tools.demo_agreement import BrowserCodec
+
+HALF_A_STEP = 0.5 / 32768  # of 16-bit samples: networks in floating point are not the same to the bit
+
+CODED = """async ([frequencies, symbols]) => {
+  const { RangeDecoder, RangeEncoder, edges } = await import("./codec/range_coder.js");
+  const [begins, encoder] = [edges(frequencies), new RangeEncoder()];
+  for (const symbol of symbols) encoder.symbol(symbol, begins);
+  const decoder = new RangeDecoder(encoder.bytes());
+  return [[...encoder.bytes()], symbols.map(() => decoder.symbol(begins))];
+}"""
+
+
+@pytest.fixture(scope="module")
+def shown(browser, address):
+    page = browser.new_page()
+    page.goto(address)
+    yield page
+    page.close()
+
+
+@pytest.fixture(scope="module")
+def page(shown):
+    return BrowserCodec(shown)
+
+
+@pytest.fixture(scope="module")
+def telu():
+    return telucodec.load()
+
+
+@pytest.fixture(scope="module")
+def audio():
+    return speech(2.1)
+
+
+def damaged(data, packet):
+    """The file with a wrong byte in the payload of a packet."""
+    _, place = read_header(data)
+    starts = [place for place in range(place, len(data)) if data[place] == 0xA5]
+    broken = bytearray(data)
+    broken[starts[packet] + 40] ^= 1
+    return bytes(broken)
+
+
+@pytest.mark.parametrize("count", [1, 5, 12])
+def test_tokens_and_their_files_are_the_same(page, telu, audio, count):
+    data = telu.encode(audio, tokens=count)
+    assert page.encode(audio, tokens=count) == data
+    heard, tokens, damage = page.decode(data)
+    assert np.array_equal(tokens, telu.read_tokens(data)) and not damage
+    assert np.abs(heard - telu.decode(data)).max() < HALF_A_STEP
+
+
+def test_frames_may_use_different_numbers_of_codebooks(page, telu, audio):
+    data = telu.encode(audio, tokens=0, kbps=2)
+    heard, tokens, _ = page.decode(data)
+    assert (tokens < 0).any() and np.array_equal(tokens, telu.read_tokens(data))
+    assert np.abs(heard - telu.decode(data)).max() < HALF_A_STEP
+
+
+@pytest.mark.parametrize("point", [{"step": 640}, {"step": 500, "perception": 0.5}, {"step": 300, "perception": 1}])
+def test_waveforms_are_the_same_to_the_bit_and_enhanced_ones_nearly(page, telu, audio, point):
+    data = telu.encode(audio, **point)
+    assert page.encode(audio, **point) == data
+    assert np.array_equal(page.decode(data, enhance=False)[0], telu.decode(data, enhance=False))
+    assert np.abs(page.decode(data)[0] - telu.decode(data)).max() < HALF_A_STEP
+
+
+def test_very_loud_coefficients_have_escape_codes(page, telu):
+    audio = (2 * np.sign(np.sin(np.arange(4000) / 40)) * np.linspace(0, 1, 4000)).astype(np.float32)
+    data = telu.encode(audio, step=1023)
+    assert page.encode(audio, step=1023) == data
+    assert np.array_equal(page.decode(data)[0], telu.decode(data))
+
+
+def test_a_stream_of_unknown_length_whose_packets_depend_on_each_other(page, telu, audio):
+    encoder = telu.stream_encoder(step=300, perception=1)
+    data = encoder.push(audio) + encoder.finish()
+    heard, _, damage = page.decode(data, enhance=False)
+    assert np.array_equal(heard, telu.decode(data, enhance=False)) and not damage
+    torn, start = damaged(data, 3), data.index(b"\xa5", 900)
+    torn = torn[:start] + torn[start + 1 :]
+    heard, _, damage = page.decode(torn, enhance=False)
+    assert np.array_equal(heard, telu.decode(torn, lenient=True, enhance=False)) and "damaged" in damage
+
+
+@pytest.mark.parametrize("point", [{"tokens": 8}, {"step": 500}, {"step": 300, "perception": 1}])
+def test_a_damaged_packet_becomes_silence(page, telu, audio, point):
+    data = damaged(telu.encode(audio, **point), 0)
+    heard, _, damage = page.decode(data, enhance=False)
+    assert damage == "1 of 2 packets are damaged or missing; silence stands in their place."
+    assert np.abs(heard - telu.decode(data, lenient=True, enhance=False)).max() < HALF_A_STEP
+
+
+def test_what_cannot_be_read_is_refused(page, telu, audio):
+    data = telu.encode(audio[:4000], tokens=1)
+    header, place = read_header(data)
+    other = write_header(replace(header, model=bytes(4))) + data[place:]
+    for broken, reason in (
+        (b"RIFF", "not a .tlc file"),
+        (data[:3] + b"\x01" + data[4:], "version 1"),
+        (data[:12], "ends early"),
+        (data[:10] + b"\xff" + data[11:], "header of the file is damaged"),
+        (other, "tokens model 00000000; this page has"),
+    ):
+        with pytest.raises(Exception, match=reason):
+            page.decode(broken)
+
+
+@settings(max_examples=15)
+@given(st.data())
+def test_the_range_coder_is_that_of_constriction(shown, data):
+    size = data.draw(st.integers(2, 80))
+    frequencies = np.array(data.draw(st.lists(st.integers(1, 2**17), min_size=size, max_size=size)), np.float32)
+    likeliest = int(frequencies.argmax())
+    symbols = data.draw(st.lists(st.sampled_from([likeliest, 0, size - 1, size // 2]), min_size=1, max_size=400))
+    coder = constriction.stream.queue.RangeEncoder()
+    coder.encode(np.array(symbols, np.int32), constriction.stream.model.Categorical(frequencies, perfect=False))
+    written = coder.get_compressed().astype(">u4").tobytes().rstrip(b"\0")
+    assert shown.evaluate(CODED, [frequencies.tolist(), symbols]) == [list(written), symbols]
