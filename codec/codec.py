@@ -18,7 +18,7 @@ from telucodec.errors import ContainerError, ModelError
 from telucodec.files import container
 from telucodec.files.container import Header, Mode
 from telucodec.files.packets import Packet, packets_of
-from telucodec.models import ENHANCER, KINDS, ModelFolder
+from telucodec.models import KINDS, ModelFolder, Models
 from telucodec.operating_point import OperatingPoint, integer
 from telucodec.tokens.engine import TokenEngine
 from telucodec.tokens.files import TokenFiles
@@ -49,7 +49,7 @@ def load(folder: Path | str | None = None, kinds: Iterable[str] = KINDS, threads
     present = {kind: folder / kind for kind in kinds if (folder / kind).is_dir()}
     if not present:
         raise ModelError(f"no model in {folder}: there is no folder {' or '.join(kinds)}")
-    return Codec(present, threads)
+    return Codec(Models(present, threads))
 
 
 class Codec:
@@ -58,19 +58,17 @@ class Codec:
     Models are read when they are first needed. A codec can be copied and sent to other processes.
     """
 
-    def __init__(
-        self, folders: dict[str, Path], threads: int = 1, engine: Callable[[ModelFolder], Engine] = WaveformEngine
-    ):
-        """From the folders of the models by kind. `engine` runs the waveform codec's context network."""
-        self._folders, self._threads, self._make_engine = folders, threads, engine
+    def __init__(self, models: Models, engine: Callable[[ModelFolder], Engine] = WaveformEngine):
+        """`engine` runs the waveform codec's context network."""
+        self._models, self._make_engine = models, engine
 
     def __reduce__(self) -> tuple:
-        return Codec, (self._folders, self._threads, self._make_engine)
+        return Codec, (self._models, self._make_engine)
 
     @property
     def kinds(self) -> tuple[str, ...]:
         """The available models: `waveform`, `tokens` or both."""
-        return tuple(self._folders)
+        return tuple(self._models.folders)
 
     @property
     def sample_rate(self) -> int:
@@ -79,13 +77,7 @@ class Codec:
         Raises:
             ModelError: no model can be read.
         """
-        errors = []
-        for kind in self._folders:  # one model is enough, also when the other is damaged
-            try:
-                return self._model(kind).shape["sample_rate"]
-            except ModelError as error:
-                errors.append(error)
-        raise errors[0]
+        return self._models.sample_rate
 
     @property
     def frame_rate(self) -> float:
@@ -108,7 +100,7 @@ class Codec:
         Raises:
             ModelError: there is no such model.
         """
-        return self._model(kind).id.hex()
+        return self._models[kind].id.hex()
 
     def encode(
         self,
@@ -289,21 +281,11 @@ class Codec:
     def _opened(self, data: bytes, lenient: bool) -> tuple[Header, int, list[Packet]]:
         """A file's header, its number of samples and its packets."""
         header, place = container.read_header(data)
-        hop = self._checked_model(header).shape["hop"]
+        hop = self._models.that_wrote(header).shape["hop"]
         return header, *packets_of(header, hop, data, place, lenient)
 
-    def _checked_model(self, header: Header) -> ModelFolder:
-        kind = "tokens" if header.mode is Mode.TOKENS else "waveform"
-        model = self._model(kind)
-        if header.model != model.id[:4]:
-            raise ModelError(
-                f"the file was made with {kind} model {header.model.hex()}, this one is {model.id[:4].hex()}; "
-                "name the folder of the model it was made with (--model)"
-            )
-        return model
-
     def _stream_coder(self, header: Header, enhance: bool) -> WaveformPackets:
-        self._checked_model(header)
+        self._models.that_wrote(header)
         return self._waveform_files.reader(header, enhance)
 
     def _checked(self, tokens: np.ndarray) -> np.ndarray:
@@ -317,26 +299,14 @@ class Codec:
         return self._token_coder(0).blocks(self._token_files.read(header, packets, lenient))
 
     @functools.cached_property
-    def _models(self) -> dict[str, ModelFolder]:
-        return {}
-
-    def _model(self, kind: str) -> ModelFolder:
-        if kind not in self._folders:
-            raise ModelError(f"no {kind} model is loaded; loaded: {', '.join(self._folders)}")
-        if kind not in self._models:
-            self._models[kind] = ModelFolder(self._folders[kind], kind, self._threads)
-        return self._models[kind]
-
-    @functools.cached_property
     def _tokens(self) -> TokenEngine:
-        return TokenEngine(self._model("tokens"))
+        return TokenEngine(self._models["tokens"])
 
     @functools.cached_property
     def _token_files(self) -> TokenFiles:
-        return TokenFiles(self._tokens, self._model("tokens").id[:4])
+        return TokenFiles(self._tokens, self._models["tokens"].id[:4])
 
     @functools.cached_property
     def _waveform_files(self) -> WaveformFiles:
-        model, folder = self._model("waveform"), self._folders["waveform"] / ENHANCER
-        enhancer = EnhancerEngine(ModelFolder(folder, ENHANCER, self._threads)) if folder.is_dir() else None
-        return WaveformFiles(self._make_engine(model), model.id[:4], enhancer)
+        model, enhancer = self._models["waveform"], self._models.enhancer
+        return WaveformFiles(self._make_engine(model), model.id[:4], EnhancerEngine(enhancer) if enhancer else None)
