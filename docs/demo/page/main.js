@@ -42,6 +42,7 @@ const coder = new Coder(
   },
   (result) => {
     progress.hidden = true;
+    if (!result.audio.length) return fail(new CodecError("The file holds no speech."));
     state.result = result;
     show();
   },

@@ -26,6 +26,13 @@ def telu():
     return telucodec.load()
 
 
+DROP = """([name, bytes]) => {
+  const files = new DataTransfer();
+  files.items.add(new File([Uint8Array.from(bytes)], name));
+  document.querySelector("h1").dispatchEvent(new DragEvent("drop", { dataTransfer: files, bubbles: true }));
+}"""
+
+
 def ready(page):
     page.get_by_role("status").get_by_text(READY).wait_for()
 
@@ -71,13 +78,6 @@ def test_what_is_heard_changes_in_the_middle(opened, talk):
     assert opened.get_by_role("slider", name="Position").get_attribute("aria-valuetext") == "1.2 of 1.2 seconds"
 
 
-DROP = """([name, bytes]) => {
-  const files = new DataTransfer();
-  files.items.add(new File([Uint8Array.from(bytes)], name));
-  document.querySelector("h1").dispatchEvent(new DragEvent("drop", { dataTransfer: files, bubbles: true }));
-}"""
-
-
 def test_a_dropped_file_is_heard_though_a_packet_is_damaged(opened, telu):
     data = bytearray(telu.encode(speech(2.1), step=300, perception=1))
     data[60] ^= 1
@@ -89,12 +89,14 @@ def test_a_dropped_file_is_heard_though_a_packet_is_damaged(opened, telu):
     assert not opened.get_by_role("radio", name="Original").is_visible()
 
 
-def test_other_formats_are_resampled_and_what_is_no_recording_is_refused(opened, tmp_path):
+def test_other_formats_are_resampled_and_what_is_no_recording_is_refused(opened, telu, tmp_path):
     stereo = np.stack([speech(0.5, rate=44100), np.zeros(22050, np.float32)], 1)
     soundfile.write(tmp_path / "stereo.flac", stereo, 44100)
     opened.set_input_files("#file", tmp_path / "stereo.flac")
     ready(opened)
     assert opened.get_by_text("Ready: 0.5 seconds").is_visible()
+    opened.evaluate(DROP, ["empty.tlc", list(telu.encode(np.zeros(0, np.float32), tokens=1))])
+    opened.get_by_role("status").get_by_text("The file holds no speech.").wait_for()
     (tmp_path / "notes.mp3").write_text("no sound")
     opened.set_input_files("#file", tmp_path / "notes.mp3")
     opened.get_by_role("status").get_by_text("Your browser cannot read this file.").wait_for()
