@@ -30,6 +30,7 @@ def browser():
                 args=[
                     "--autoplay-policy=no-user-gesture-required",
                     "--mute-audio",
+                    "--disable-gpu",
                     "--use-fake-device-for-media-stream",
                 ],
             )

@@ -42,6 +42,7 @@ const coder = new Coder(
   },
   (result) => {
     progress.hidden = true;
+    if (!result.audio.length) return fail(new CodecError("The file holds no speech."));
     state.result = result;
     show();
   },
@@ -73,6 +74,7 @@ function fail(/** @type {unknown} */ error) {
 /** @param {File} given a recording or a .tlc file */
 async function open(given) {
   player.stop();
+  say("Reading …");
   const data = await given.arrayBuffer();
   const name = given.name.replace(/\.[^.]*$/, "") || "speech";
   const isFile = new TextDecoder().decode(data.slice(0, 3)) === "TLC" || given.name.endsWith(".tlc");
@@ -163,6 +165,7 @@ function encode() {
   if (!state.audio) return;
   const perception = +element("perception", HTMLInputElement).checked;
   const point = mode() === "tokens" ? { tokens: +codebooks.value } : { kbps: +kbps.value, perception };
+  say("Encoding …");
   coder.run({ audio: state.audio, point });
 }
 

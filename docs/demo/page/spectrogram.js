@@ -48,7 +48,7 @@ export function draw(canvas, samples) {
  * @param {number} width of a frame, where the canvas has 1
  */
 export function drawBits(canvas, bits, width) {
-  const most = Math.max(...bits, 1);
+  const most = bits.reduce((one, other) => Math.max(one, other), 1);
   canvas.width = Math.round(canvas.clientWidth * Math.min(devicePixelRatio, 2));
   canvas.height = Math.round(canvas.clientHeight * Math.min(devicePixelRatio, 2));
   const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));

@@ -21,7 +21,7 @@ def address(tmp_path_factory):
         running.shutdown()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def new_page(browser):
     """Makes pages, with the options of a browser's context, that wait as long as a busy machine needs."""
     pages = []
@@ -36,9 +36,10 @@ def new_page(browser):
         page.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def opened(new_page, address):
-    """The page; at the end it must have reported no error and asked no other host for anything."""
+    """The page, which compiles its code once for all tests that use it. At the end it must have reported no error and asked no
+    other host for anything."""
     page = new_page()
     complaints, requests = [], []
     page.on("console", lambda message: message.type == "error" and complaints.append(message.text))

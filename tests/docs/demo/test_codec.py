@@ -25,11 +25,10 @@ CODED = """async ([frequencies, symbols]) => {
 
 
 @pytest.fixture(scope="module")
-def shown(browser, address):
-    page = browser.new_page()
+def shown(new_page, address):
+    page = new_page()
     page.goto(address)
-    yield page
-    page.close()
+    return page
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +55,7 @@ def damaged(data, packet):
     return bytes(broken)
 
 
-@pytest.mark.parametrize("count", [1, 5, 12])
+@pytest.mark.parametrize("count", [4, 12])
 def test_tokens_and_their_files_are_the_same(page, telu, audio, count):
     data = telu.encode(audio, tokens=count)
     assert page.encode(audio, tokens=count) == data
@@ -72,8 +71,12 @@ def test_frames_may_use_different_numbers_of_codebooks(page, telu, audio):
     assert np.abs(heard - telu.decode(data)).max() < HALF_A_STEP
 
 
-@pytest.mark.parametrize("point", [{"step": 640}, {"step": 500, "perception": 0.5}, {"step": 300, "perception": 1}])
-def test_waveforms_are_the_same_to_the_bit_and_enhanced_ones_nearly(page, telu, audio, point):
+@pytest.mark.parametrize(
+    "seconds, point",
+    [(0.5, {"step": 640}), (0.5, {"step": 500, "perception": 0.5}), (2.1, {"step": 300, "perception": 1})],
+)
+def test_waveforms_are_the_same_to_the_bit_and_enhanced_ones_nearly(page, telu, seconds, point):
+    audio = speech(seconds)
     data = telu.encode(audio, **point)
     assert page.encode(audio, **point) == data
     assert np.array_equal(page.decode(data, enhance=False)[0], telu.decode(data, enhance=False))
@@ -89,7 +92,7 @@ def test_very_loud_coefficients_have_escape_codes(page, telu):
 
 def test_a_stream_of_unknown_length_whose_packets_depend_on_each_other(page, telu, audio):
     encoder = telu.stream_encoder(step=300, perception=1)
-    data = encoder.push(audio) + encoder.finish()
+    data = encoder.push(audio[:20000]) + encoder.finish()
     heard, _, damage = page.decode(data, enhance=False)
     assert np.array_equal(heard, telu.decode(data, enhance=False)) and not damage
     torn, start = damaged(data, 3), data.index(b"\xa5", 900)

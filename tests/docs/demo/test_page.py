@@ -26,6 +26,13 @@ def telu():
     return telucodec.load()
 
 
+DROP = """([name, bytes]) => {
+  const files = new DataTransfer();
+  files.items.add(new File([Uint8Array.from(bytes)], name));
+  document.querySelector("h1").dispatchEvent(new DragEvent("drop", { dataTransfer: files, bubbles: true }));
+}"""
+
+
 def ready(page):
     page.get_by_role("status").get_by_text(READY).wait_for()
 
@@ -36,6 +43,7 @@ def saved(page, button):
     return download.value
 
 
+# The first of all: the focus is where a page begins.
 def test_by_keyboard_a_recording_becomes_the_file_that_python_writes(opened, talk, telu):
     with opened.expect_file_chooser() as chooser:
         for name in ("Record", "Open a file"):
@@ -47,8 +55,8 @@ def test_by_keyboard_a_recording_becomes_the_file_that_python_writes(opened, tal
     opened.keyboard.press("Tab")
     opened.keyboard.press("Tab")
     opened.keyboard.press("ArrowLeft")  # from 8 codebooks to 7
-    opened.get_by_text("350 a second").wait_for()
     ready(opened)
+    assert opened.get_by_text("350 a second").is_visible()
     download = saved(opened, "Save .tlc")
     assert download.suggested_filename == "talk.tlc"
     audio, _ = soundfile.read(talk, dtype="float32")
@@ -70,26 +78,6 @@ def test_what_is_heard_changes_in_the_middle(opened, talk):
     assert opened.get_by_role("slider", name="Position").get_attribute("aria-valuetext") == "1.2 of 1.2 seconds"
 
 
-def test_a_waveform_file_and_its_sound(opened, talk, telu):
-    opened.set_input_files("#file", talk)
-    opened.get_by_role("radio", name="Waveform").check(force=True)
-    opened.get_by_role("slider", name="Rate").fill("12")
-    opened.get_by_text("Quantiser step").wait_for()
-    ready(opened)
-    data = saved(opened, "Save .tlc").path().read_bytes()
-    audio, _ = soundfile.read(talk, dtype="float32")
-    assert data == telu.encode(audio, kbps=12, perception=1)
-    heard, rate = soundfile.read(saved(opened, "Save as WAV").path(), dtype="float32")
-    assert rate == 16000 and np.abs(heard - telu.decode(data)).max() < 1.1 / 32768
-
-
-DROP = """([name, bytes]) => {
-  const files = new DataTransfer();
-  files.items.add(new File([Uint8Array.from(bytes)], name));
-  document.querySelector("h1").dispatchEvent(new DragEvent("drop", { dataTransfer: files, bubbles: true }));
-}"""
-
-
 def test_a_dropped_file_is_heard_though_a_packet_is_damaged(opened, telu):
     data = bytearray(telu.encode(speech(2.1), step=300, perception=1))
     data[60] ^= 1
@@ -101,15 +89,32 @@ def test_a_dropped_file_is_heard_though_a_packet_is_damaged(opened, telu):
     assert not opened.get_by_role("radio", name="Original").is_visible()
 
 
-def test_other_formats_are_resampled_and_what_is_no_recording_is_refused(opened, tmp_path):
+def test_other_formats_are_resampled_and_what_is_no_recording_is_refused(opened, telu, tmp_path):
     stereo = np.stack([speech(0.5, rate=44100), np.zeros(22050, np.float32)], 1)
     soundfile.write(tmp_path / "stereo.flac", stereo, 44100)
     opened.set_input_files("#file", tmp_path / "stereo.flac")
     ready(opened)
     assert opened.get_by_text("Ready: 0.5 seconds").is_visible()
+    opened.evaluate(DROP, ["empty.tlc", list(telu.encode(np.zeros(0, np.float32), tokens=1))])
+    opened.get_by_role("status").get_by_text("The file holds no speech.").wait_for()
     (tmp_path / "notes.mp3").write_text("no sound")
     opened.set_input_files("#file", tmp_path / "notes.mp3")
     opened.get_by_role("status").get_by_text("Your browser cannot read this file.").wait_for()
+
+
+def test_a_waveform_file_and_its_sound(opened, talk, telu):
+    opened.set_input_files("#file", talk)
+    ready(opened)
+    opened.get_by_role("radio", name="Waveform").check(force=True)
+    ready(opened)
+    opened.get_by_role("slider", name="Rate").fill("12")
+    ready(opened)
+    assert opened.get_by_text("Quantiser step").is_visible()
+    data = saved(opened, "Save .tlc").path().read_bytes()
+    audio, _ = soundfile.read(talk, dtype="float32")
+    assert data == telu.encode(audio, kbps=12, perception=1)
+    heard, rate = soundfile.read(saved(opened, "Save as WAV").path(), dtype="float32")
+    assert rate == 16000 and np.abs(heard - telu.decode(data)).max() < 1.1 / 32768
 
 
 def test_the_microphone_on_a_phone(new_page, address):
