@@ -1,13 +1,14 @@
 """What is heard where packets are lost: `python -m pipeline.peers.losses FOLDER --judges distillmos dnsmos`.
 
-Bursts of 20 to 60 ms are lost, the same ones for every codec. Our streams have packets that decode by themselves, and each clip
-has the step that gives the rate asked for; once they are decoded as over a network, and once with silence in the place of
-what is lost. Opus conceals in its own way. Rates are those of our whole streams, framing included, and of the packets of Opus.
+Bursts of 20 to 60 ms are lost, the same ones for every codec. Our streams have packets that decode by themselves; once they are
+decoded as over a network, and once with silence in the place of what is lost. Opus conceals in its own way. Each clip is
+coded as finely as the rate allows, that of our whole streams, framing included, and of the packets of Opus.
 """
 
 import argparse
 import functools
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ from telucodec.files import container
 BURSTS = 20, 60  # ms
 HOP, PACKET_MS = 240, 30  # of our streams
 LAST_STEP = 1023
+OPUS_TENTHS = 60, 1280  # of kbit/s that Opus is asked for; it spends less
 CODECS = {"silence": "TeluCodec, silence", "telucodec": "TeluCodec", "opus": "Opus"}
 
 
@@ -52,28 +54,33 @@ def lost_packets(lost: np.ndarray, count: int, packet_ms: int) -> np.ndarray:
 
 def code(codec: str, audio: np.ndarray, kbps: float, lost: np.ndarray) -> Coded:
     """A clip as it is heard by one of `CODECS`, float32 [samples], and the bytes that were sent."""
+    limit = kbps * 1000 / 8 * len(audio) / SAMPLE_RATE
     if codec == "opus":
-        _, packets = opus.encode(audio, kbps, "voip")
+        tenths = _finest(*OPUS_TENTHS, lambda tenths: sum(map(len, _opus(audio, tenths))) <= limit)
+        packets = _opus(audio, tenths)
         gone = lost_packets(lost, len(packets), opus.FRAME_MS)
         arrived = [None if missing else packet for packet, missing in zip(packets, gone, strict=True)]
         return Coded(aligned(audio, opus.decode(arrived)), sum(map(len, packets)))
-    data = _stream(audio, kbps)
+    data = _stream(audio, _finest(0, LAST_STEP, lambda step: len(_stream(audio, step)) <= limit))
     heard = _received(data, lost) if codec == "telucodec" else _silenced(data, lost)
     return Coded(heard, len(data))
 
 
-def _stream(audio: np.ndarray, kbps: float) -> bytes:
-    """The stream at the finest step that stays below the rate."""
-
-    def at(step: int) -> bytes:
-        encoder = _telucodec().stream_encoder(step, perception=1, independent=True)
-        return encoder.push(audio) + encoder.finish()
-
-    low, high, limit = 0, LAST_STEP, kbps * 1000 / 8 * len(audio) / SAMPLE_RATE
+def _finest(low: int, high: int, fits: Callable[[int], bool]) -> int:
+    """The largest number below `high` that fits, or `low`."""
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if len(at(middle)) <= limit else (low, middle)
-    return at(low)
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low
+
+
+def _opus(audio: np.ndarray, tenths: int) -> list[bytes]:
+    return opus.encode(audio, tenths / 10, "voip")[1]
+
+
+def _stream(audio: np.ndarray, step: int) -> bytes:
+    encoder = _telucodec().stream_encoder(step, perception=1, independent=True)
+    return encoder.push(audio) + encoder.finish()
 
 
 def _received(data: bytes, lost: np.ndarray) -> np.ndarray:
@@ -123,6 +130,7 @@ def compare(
         for codec in CODECS
         if percent or codec != "silence"
     ]
+    names = [*names, "levels"]
     with workers() as pool:
         pending = {
             f"{CODECS[codec]}, {kbps:g} kbit/s, {percent:g} % lost": [
@@ -150,12 +158,13 @@ def main(arguments: list[str]) -> None:
             peers.require("opus", kbps)
         if not all(0 < percent < 100 for percent in options.lost):
             raise PeerError(f"--lost takes percentages between 0 and 100, got {options.lost}")
-        judges.require(options.judges)
+        names = [name for name in options.judges if name != "levels"]
+        judges.require(names)
         clips = list(read_folder(options.folder).values())[: options.clips]
-        rows = compare(clips, options.kbps, options.lost, options.judges)
+        rows = compare(clips, options.kbps, options.lost, names)
     except (judges.JudgeError, PeerError, FolderError) as error:
         sys.exit(f"error: {error}")
-    shown = table.columns(options.judges, coded=True)
+    shown = table.columns(names, coded=True)
     print(f"{len(clips)} clips; means over clips\n\n{table.text(rows, shown)}")
     if options.json:
         files.write_json(options.json, figure(rows, len(clips), shown))
