@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -47,6 +48,7 @@ def main() -> None:
             expected = _finish(repository)
             print(f"undisturbed: {expected['metrics/tokens/evaluate.json']}", flush=True)
             kills, wrong, lost, done = 0, 0, 0, 0
+            victims = _shuffled(chance)
             _wipe(repository)
             while kills < arguments.kills:
                 process = _start(repository)
@@ -54,10 +56,10 @@ def main() -> None:
                     try:
                         process.wait(chance.uniform(*SECONDS_BETWEEN))
                     except subprocess.TimeoutExpired:
-                        kills += 1
-                        victim = chance.choice(VICTIMS)
-                        done_to = server.restart() if victim == "server" else _kill(process, victim)
-                        print(f"kill {kills}: {done_to}", flush=True)
+                        victim = next(victims)
+                        if server.restart() if victim == "server" else _kill(process, victim):
+                            kills += 1
+                            print(f"kill {kills}: {victim}", flush=True)
                 if process.wait() > 0:
                     print(f"  gave up: {_last_line(repository)}", flush=True)
                 if process.returncode == 0:
@@ -89,12 +91,12 @@ class Server:
     def __exit__(self, *_: object) -> None:
         self._running.close()
 
-    def restart(self) -> str:
+    def restart(self) -> bool:
         os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         self._running.close()
         self.__enter__()
-        return "server"
+        return True
 
 
 def _made(folder: Path) -> Path:
@@ -125,19 +127,29 @@ def _metrics(repository: Repository) -> dict:
     return {str(path.relative_to(repository.folder)): json.loads(path.read_text()) for path in paths}
 
 
-def _kill(flow: subprocess.Popen, victim: str) -> str:
-    """Kill one process of the tree, or all of them; the flow where the victim is not there just now."""
-    root = psutil.Process(flow.pid)
-    members = root.children(recursive=True)
-    marks = {"guard": "guard.py", "dvc": "dvc repro", "stage": "-m pipeline."}
-    chosen = processes.living(
-        lambda member: victim == "all" or (victim in marks and processes.says(member, marks[victim])), among=members
-    )
-    if victim in ("flow", "all") or not chosen:
-        chosen, victim = [*chosen, root], victim if victim == "all" else "flow"
-    processes.end(chosen[-1:] if victim not in ("all", "flow") else chosen)
-    time.sleep(0.2)
-    return victim
+def _shuffled(chance: random.Random) -> Iterator[str]:
+    """All victims, again and again, each time in another order."""
+    while True:
+        yield from chance.sample(VICTIMS, len(VICTIMS))
+
+
+def _kill(flow: subprocess.Popen, victim: str) -> bool:
+    """Kill one process of the tree as soon as it is there, or all of them; False if the flow ends before it is."""
+    marks = {"flow": "pipeline.flows train", "guard": "guard.py", "dvc": "dvc repro", "stage": "-m pipeline."}
+    while flow.poll() is None:
+        root = psutil.Process(flow.pid)
+        members = [root, *root.children(recursive=True)]
+        chosen = processes.living(
+            lambda member: victim == "all" or processes.says(member, marks[victim]), among=members
+        )
+        if victim == "stage":
+            chosen = [member for member in chosen if member != root]
+        if chosen:
+            processes.end(chosen if victim == "all" else chosen[-1:])
+            time.sleep(0.2)
+            return True
+        time.sleep(0.1)
+    return False
 
 
 def _wipe(repository: Repository) -> None:

@@ -5,7 +5,7 @@ from typing import Protocol
 
 import numpy as np
 
-IN_MEMORY = 64 << 20  # bytes, half an hour at 16 kHz; what is longer lies in a temporary file
+IN_MEMORY = 16 << 20  # bytes, nine minutes at 16 kHz; what is longer lies in a temporary file
 
 
 class Samples(Protocol):

@@ -31,7 +31,11 @@ class TokenPackets:
 
     def codes(self, audio: Samples) -> np.ndarray:
         """Audio [samples] to codes [num_codebooks, frames], as many for every frame."""
-        return np.concatenate([codes[-1] for codes, _ in self._encoded(audio)]).T
+        whole, start = np.empty((self._frames(audio), self.num_codebooks), np.int32), 0
+        for (*_, codes), _ in self._encoded(audio):
+            whole[start : start + len(codes)] = codes
+            start += len(codes)
+        return whole.T
 
     def silence(self, frames: int) -> np.ndarray:
         """Codes [num_codebooks, frames] of silence."""
@@ -99,7 +103,7 @@ class Choices:
     def codes(self, mean: float) -> np.ndarray:
         """The codes [num_codebooks, frames] when frames use so many codebooks on average; -1 where there is none."""
         used = depths(self._errors, mean)
-        codes = np.full((self.num_codebooks, len(used)), -1, np.int64)
+        codes = np.full((self.num_codebooks, len(used)), -1, np.int32)
         for count, choice in enumerate(self._codes, 1):
             frames = np.flatnonzero(used == count)
             codes[:count, frames] = choice[frames].T

@@ -10,6 +10,7 @@ from scipy.ndimage import maximum_filter1d
 
 # For 16 kHz: windows of 64 ms every 16 ms, 0.2 to 3.6 kHz, which also a telephone passes.
 WINDOW, HOP = 1024, 256
+HANN = np.hanning(WINDOW).astype(np.float32)
 BINS = slice(13, 232)
 BLOCK_FRAMES = 3750  # that are looked at together, a minute
 NOISE = 100.0  # of rounding to 16 bits, in a bin's power
@@ -34,12 +35,9 @@ def spectrum(samples: np.ndarray) -> np.ndarray:
     windows = np.lib.stride_tricks.sliding_window_view(samples, WINDOW)[::HOP]
     parts = []
     for start in range(0, len(windows), 256):  # that stay in the processor's cache
-        bins = np.fft.rfft(windows[start : start + 256] * _hann, axis=1)[:, BINS]
+        bins = np.fft.rfft(windows[start : start + 256] * HANN, axis=1)[:, BINS]
         parts.append(np.log(np.square(bins.real) + np.square(bins.imag) + NOISE).astype(np.float32))
     return np.concatenate(parts)
-
-
-_hann = np.hanning(WINDOW).astype(np.float32)
 
 
 def landmarks(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -17,7 +17,8 @@ from pipeline.corpus import fingerprints
 
 ORDER = {"train": 0, "validation": 1, "test": 2}
 HELD = 4_000_000  # landmarks that are held in memory, about 40 hours, in 100 MB
-COMMON = 1000  # landmarks that look the same; more of them say nothing
+COMMON = 200  # landmarks that look the same; more of them say nothing
+AT_ONCE = 20_000  # landmarks that are looked up at once
 LEAST = 3  # landmarks that two recordings share at one offset before their spectra are compared
 GRID = 4  # frames that count as one offset
 
@@ -114,7 +115,13 @@ class _Index:
         """Pairs of a recording of this shard and one held out from it that share landmarks; a frame in the first, and the offset
         of the second.
         """
-        numbers, frames, looks = np.load(_place(shard[0].shard))
+        marks = np.load(_place(shard[0].shard), mmap_mode="r")
+        for start in range(0, marks.shape[1], AT_ONCE):
+            yield from self._candidates(shard, *marks[:, start : start + AT_ONCE])
+
+    def _candidates(
+        self, shard: Sequence[Stored], numbers: np.ndarray, frames: np.ndarray, looks: np.ndarray
+    ) -> Iterator[tuple[Pair, int, int]]:
         begins, ends = (np.searchsorted(self._looks, looks, side) for side in ("left", "right"))
         counts = np.where(ends - begins <= COMMON, ends - begins, 0)
         mine = np.repeat(np.arange(len(looks)), counts)
