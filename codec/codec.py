@@ -13,11 +13,12 @@ from pathlib import Path
 import numpy as np
 
 from telucodec.audio.samples import checked
+from telucodec.audio.spool import Spool
 from telucodec.errors import ContainerError, ModelError
 from telucodec.files import container
 from telucodec.files.container import Header, Mode
 from telucodec.files.packets import Packet, packets_of
-from telucodec.models import ENHANCER, KINDS, ModelFolder
+from telucodec.models import KINDS, ModelFolder, Models
 from telucodec.operating_point import OperatingPoint, integer
 from telucodec.tokens.engine import TokenEngine
 from telucodec.tokens.files import TokenFiles
@@ -27,7 +28,6 @@ from telucodec.waveform.engine import Engine, WaveformEngine
 from telucodec.waveform.enhancer import EnhancerEngine
 from telucodec.waveform.files import WaveformFiles
 from telucodec.waveform.packets import WaveformPackets
-from telucodec.waveform.quantization import Settings
 from telucodec.waveform.stream_decoder import StreamDecoder
 from telucodec.waveform.stream_encoder import StreamEncoder
 
@@ -49,7 +49,7 @@ def load(folder: Path | str | None = None, kinds: Iterable[str] = KINDS, threads
     present = {kind: folder / kind for kind in kinds if (folder / kind).is_dir()}
     if not present:
         raise ModelError(f"no model in {folder}: there is no folder {' or '.join(kinds)}")
-    return Codec(present, threads)
+    return Codec(Models(present, threads))
 
 
 class Codec:
@@ -58,19 +58,17 @@ class Codec:
     Models are read when they are first needed. A codec can be copied and sent to other processes.
     """
 
-    def __init__(
-        self, folders: dict[str, Path], threads: int = 1, engine: Callable[[ModelFolder], Engine] = WaveformEngine
-    ):
-        """From the folders of the models by kind. `engine` runs the waveform codec's context network."""
-        self._folders, self._threads, self._make_engine = folders, threads, engine
+    def __init__(self, models: Models, engine: Callable[[ModelFolder], Engine] = WaveformEngine):
+        """`engine` runs the waveform codec's context network."""
+        self._models, self._make_engine = models, engine
 
     def __reduce__(self) -> tuple:
-        return Codec, (self._folders, self._threads, self._make_engine)
+        return Codec, (self._models, self._make_engine)
 
     @property
     def kinds(self) -> tuple[str, ...]:
         """The available models: `waveform`, `tokens` or both."""
-        return tuple(self._folders)
+        return tuple(self._models.folders)
 
     @property
     def sample_rate(self) -> int:
@@ -79,13 +77,7 @@ class Codec:
         Raises:
             ModelError: no model can be read.
         """
-        errors = []
-        for kind in self._folders:  # one model is enough, also when the other is damaged
-            try:
-                return self._model(kind).shape["sample_rate"]
-            except ModelError as error:
-                errors.append(error)
-        raise errors[0]
+        return self._models.sample_rate
 
     @property
     def frame_rate(self) -> float:
@@ -108,11 +100,11 @@ class Codec:
         Raises:
             ModelError: there is no such model.
         """
-        return self._model(kind).id.hex()
+        return self._models[kind].id.hex()
 
     def encode(
         self,
-        audio: np.ndarray,
+        audio: np.ndarray | Spool,
         *,
         snr: float | None = None,
         kbps: float | None = None,
@@ -125,6 +117,7 @@ class Codec:
         """Audio [samples] to the bytes of a file, at the operating point that the other arguments name (`OperatingPoint`).
 
         Args:
+            audio: an array or, for recordings of hours, what `telucodec.audio.reading.spooled` returns.
             snr: signal-to-noise ratio in dB over the whole file, met within 0.1 dB.
             kbps: kbit/s of the whole file, header included, met within 2 %. With `tokens` an upper limit: frames that need
                 more codebooks get more, up to that many; bits that no frame needs are not spent.
@@ -141,7 +134,7 @@ class Codec:
             ModelError: the model it needs is not there, or damaged.
         """
         point = OperatingPoint(snr=snr, kbps=kbps, step=step, tokens=tokens, perception=perception)
-        audio = checked(audio)
+        audio = audio if isinstance(audio, Spool) else checked(audio)
         if point.tokens is None:
             return self._waveform_files.write(audio, point, progress, strict)
         coder = self._token_coder(point.tokens)
@@ -153,7 +146,8 @@ class Codec:
         """The bytes of a file to float32 audio [samples]. Values may lie beyond [-1, 1] where the speech was loud.
 
         Args:
-            lenient: put silence where a packet is damaged or missing, instead of raising.
+            lenient: where a packet is damaged or missing, conceal it (a waveform goes on for 120 ms and fades; tokens are
+                silent), instead of raising.
             enhance: let a network improve the sound of a waveform file made with `perception`. Without it, the output of a
                 waveform file is the same to the bit on every machine.
 
@@ -175,23 +169,38 @@ class Codec:
             yield block[:samples].astype(np.float32)
             samples = max(samples - len(block), 0)
 
-    def stream_encoder(self, step: int, perception: float = 0.0) -> StreamEncoder:
-        """An encoder for speech as it arrives, with a latency of 30 ms; with `perception`, of 45 ms.
+    def stream_encoder(
+        self,
+        step: int | None = None,
+        perception: float = 0.0,
+        *,
+        kbps: float | None = None,
+        independent: bool = False,
+    ) -> StreamEncoder:
+        """An encoder for speech as it arrives, with a latency of 30 ms; with `perception` or `kbps`, of 45 ms.
 
         Args:
             step: as in `encode`.
             perception: as in `encode`.
+            kbps: instead of a step, a limit in kbit/s that no second of the stream exceeds, all its bytes included. The step
+                follows the speech.
+            independent: every packet decodes by itself, for networks that lose packets; it costs about 1 kbit/s. Otherwise one
+                packet a second does, and a lost one takes those before the next with it.
 
         Raises:
-            CodecError: a value is out of range.
+            CodecError: not exactly one of `step` and `kbps`, or a value out of range.
             ModelError: the waveform model is not there, or damaged.
         """
-        point = OperatingPoint(step=step, perception=perception)
-        return self._waveform_files.live(integer("step", step), point.perception)
+        return self._waveform_files.live(OperatingPoint(step=step, kbps=kbps, perception=perception), independent)
 
-    def stream_decoder(self, enhance: bool = True) -> StreamDecoder:
-        """A decoder for bytes as they arrive; `enhance` as in `decode`."""
-        return StreamDecoder(lambda header: self._stream_coder(header, enhance))
+    def stream_decoder(self, enhance: bool = True, lenient: bool = False) -> StreamDecoder:
+        """A decoder for bytes as they arrive.
+
+        Args:
+            enhance: as in `decode`.
+            lenient: conceal packets that are damaged or missing, instead of raising.
+        """
+        return StreamDecoder(lambda header: self._stream_coder(header, enhance), lenient)
 
     def tokenize(self, audio: np.ndarray, num_codebooks: int = 0) -> np.ndarray:
         """Audio [samples] to tokens [num_codebooks, frames], int64: what `encode` with `tokens` puts into a file.
@@ -272,22 +281,12 @@ class Codec:
     def _opened(self, data: bytes, lenient: bool) -> tuple[Header, int, list[Packet]]:
         """A file's header, its number of samples and its packets."""
         header, place = container.read_header(data)
-        hop = self._checked_model(header).shape["hop"]
+        hop = self._models.that_wrote(header).shape["hop"]
         return header, *packets_of(header, hop, data, place, lenient)
 
-    def _checked_model(self, header: Header) -> ModelFolder:
-        kind = "tokens" if header.mode is Mode.TOKENS else "waveform"
-        model = self._model(kind)
-        if header.model != model.id[:4]:
-            raise ModelError(
-                f"the file was made with {kind} model {header.model.hex()}, this one is {model.id[:4].hex()}; "
-                "name the folder of the model it was made with (--model)"
-            )
-        return model
-
     def _stream_coder(self, header: Header, enhance: bool) -> WaveformPackets:
-        self._checked_model(header)
-        return self._waveform_files.coder(Settings(*header.settings), enhance)
+        self._models.that_wrote(header)
+        return self._waveform_files.reader(header, enhance)
 
     def _checked(self, tokens: np.ndarray) -> np.ndarray:
         return checked_tokens(np.asarray(tokens), self._tokens.num_codebooks, self._tokens.codebook_size)
@@ -300,26 +299,14 @@ class Codec:
         return self._token_coder(0).blocks(self._token_files.read(header, packets, lenient))
 
     @functools.cached_property
-    def _models(self) -> dict[str, ModelFolder]:
-        return {}
-
-    def _model(self, kind: str) -> ModelFolder:
-        if kind not in self._folders:
-            raise ModelError(f"no {kind} model is loaded; loaded: {', '.join(self._folders)}")
-        if kind not in self._models:
-            self._models[kind] = ModelFolder(self._folders[kind], kind, self._threads)
-        return self._models[kind]
-
-    @functools.cached_property
     def _tokens(self) -> TokenEngine:
-        return TokenEngine(self._model("tokens"))
+        return TokenEngine(self._models["tokens"])
 
     @functools.cached_property
     def _token_files(self) -> TokenFiles:
-        return TokenFiles(self._tokens, self._model("tokens").id[:4])
+        return TokenFiles(self._tokens, self._models["tokens"].id[:4])
 
     @functools.cached_property
     def _waveform_files(self) -> WaveformFiles:
-        model, folder = self._model("waveform"), self._folders["waveform"] / ENHANCER
-        enhancer = EnhancerEngine(ModelFolder(folder, ENHANCER, self._threads)) if folder.is_dir() else None
-        return WaveformFiles(self._make_engine(model), model.id[:4], enhancer)
+        model, enhancer = self._models["waveform"], self._models.enhancer
+        return WaveformFiles(self._make_engine(model), model.id[:4], EnhancerEngine(enhancer) if enhancer else None)

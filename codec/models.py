@@ -15,6 +15,7 @@ import numpy as np
 import onnxruntime
 
 from telucodec.errors import ModelError
+from telucodec.files.container import Header, Mode
 from telucodec.graphs import session
 
 KINDS = "waveform", "tokens"
@@ -96,3 +97,66 @@ class ModelFolder:
                 f"{self.folder / name} is damaged (its SHA-256 is not the one in {RUNTIME}); copy it again"
             )
         return data
+
+
+class Models:
+    """The models of a codec by kind, each read when it is first needed. They can be copied and sent to other processes.
+
+    Args:
+        folders: by kind.
+        threads: processor threads of the networks.
+    """
+
+    def __init__(self, folders: Mapping[str, Path], threads: int = 1):
+        self.folders, self._threads = folders, threads
+        self._read: dict[str, ModelFolder] = {}
+
+    def __reduce__(self) -> tuple[type["Models"], tuple[Mapping[str, Path], int]]:
+        return Models, (self.folders, self._threads)
+
+    def __getitem__(self, kind: str) -> ModelFolder:
+        """
+        Raises:
+            ModelError: there is no such model.
+        """
+        if kind not in self.folders:
+            raise ModelError(f"no {kind} model is loaded; loaded: {', '.join(self.folders)}")
+        if kind not in self._read:
+            self._read[kind] = ModelFolder(self.folders[kind], kind, self._threads)
+        return self._read[kind]
+
+    @property
+    def enhancer(self) -> ModelFolder | None:
+        """The enhancer of the waveform model, if it has one."""
+        folder = self.folders["waveform"] / ENHANCER
+        return ModelFolder(folder, ENHANCER, self._threads) if folder.is_dir() else None
+
+    @property
+    def sample_rate(self) -> int:
+        """Samples per second of all audio.
+
+        Raises:
+            ModelError: no model can be read.
+        """
+        errors = []
+        for kind in self.folders:  # one model is enough, also when the other is damaged
+            try:
+                return self[kind].shape["sample_rate"]
+            except ModelError as error:
+                errors.append(error)
+        raise errors[0]
+
+    def that_wrote(self, header: Header) -> ModelFolder:
+        """The model that a file was made with.
+
+        Raises:
+            ModelError: it is another one.
+        """
+        kind = "tokens" if header.mode is Mode.TOKENS else "waveform"
+        model = self[kind]
+        if header.model != model.id[:4]:
+            raise ModelError(
+                f"the file was made with {kind} model {header.model.hex()}, this one is {model.id[:4].hex()}; "
+                "name the folder of the model it was made with (--model)"
+            )
+        return model

@@ -2,7 +2,8 @@
 
 Every codec of `pipeline.peers` that is installed is measured as `evaluate` measures ours, judges included; Opus always is.
 Their bits are those of their packets alone, ours those of the whole file. Bits saved at equal SNR and at equal PESQ are
-Bjøntegaard-delta rates with 95 % confidence intervals over clips.
+Bjøntegaard-delta rates with 95 % confidence intervals over clips: all of them, and the dense and the sparse ones, because codecs
+differ in what they spend on pauses.
 """
 
 import csv
@@ -20,6 +21,7 @@ from pipeline.common.shards import Shards
 from pipeline.common.stage import StageError
 from pipeline.judges import table
 from pipeline.peers import measuring
+from pipeline.peers.peer import SAMPLE_RATE
 from pipeline.results.bjontegaard import Curves, saving
 
 SHOWN = "kbps", "snr", "si_sdr", "pesq_wb", "stoi"
@@ -30,6 +32,10 @@ COMPARED = (
     ("tokens at equal SNR", "tokens", "tokens", "snr"),
     ("tokens at equal PESQ-WB", "tokens", "tokens", "pesq_wb"),
 )
+DENSE = 0.6  # share of a clip's frames that hold speech: from there on it is dense, below sparse
+FEWEST = 3  # clips of which a saving is computed separately
+FRAME_SECONDS = 0.02
+BELOW = 35.0  # dB below the loudest twentieth of a clip's frames: what is louder is speech
 
 Row = dict[str, str | float]
 
@@ -41,11 +47,12 @@ def main(params: Params) -> None:
         peers.require("opus")
     except (judges.JudgeError, peers.PeerError) as error:
         raise StageError(str(error)) from None
-    rows = score(Shards(files.SHARDS / "test"), settings)
+    shards = Shards(files.SHARDS / "test")
+    rows = score(shards, settings)
     files.write_csv(files.EVALUATION / "peers.csv", rows, list(dict.fromkeys(name for row in rows for name in row)))
     reached = means(rows)
     files.write_json(files.METRICS / "peers.json", reached)
-    saved = savings([row for row in rows if row["codec"] == "opus"])
+    saved = savings([row for row in rows if row["codec"] == "opus"], kinds(shards))
     files.write_json(files.METRICS / "compare.json", saved)
     for name, points in reached.items():
         for point in points:
@@ -89,16 +96,39 @@ def means(rows: Sequence[Row]) -> dict[str, list[dict[str, float]]]:
     return reached
 
 
-def savings(theirs: Sequence[Row]) -> dict[str, dict]:
-    """What ours saves against Opus, or why that is undefined, such as curves that do not meet."""
+def kinds(shards: Shards) -> dict[str, set[str]]:
+    """The clips of each kind, by what is appended to the name of a saving; kinds with too few clips are left out."""
+    shares = {clip["clip"]: speech_share(shards.clip(number)) for number, clip in enumerate(shards.clips)}
+    dense = {clip for clip, share in shares.items() if share >= DENSE}
+    found = {", dense speech": dense, ", sparse speech": shares.keys() - dense}
+    return {"": set(shares), **{kind: clips for kind, clips in found.items() if len(clips) >= FEWEST}}
+
+
+def speech_share(audio: np.ndarray) -> float:
+    """The share of frames of audio [samples] at 16 kHz that hold speech, judged by their energy."""
+    size = round(FRAME_SECONDS * SAMPLE_RATE)
+    energy = np.square(audio[: len(audio) // size * size].reshape(-1, size)).mean(1)
+    loudest = np.sort(energy)[-max(len(energy) // 20, 1) :].mean()
+    return float((energy > loudest * 10 ** (-BELOW / 10)).mean())
+
+
+def savings(theirs: Sequence[Row], kinds: Mapping[str, set[str]]) -> dict[str, dict]:
+    """What ours saves against Opus, or why that is undefined, such as curves that do not meet.
+
+    Args:
+        kinds: the clips of each kind, by what is appended to the name of a saving.
+    """
     saved: dict[str, dict] = {}
     for name, model, family, measure in COMPARED:
         ours = [row for row in _read(model) if row["point"].rpartition("_")[0].endswith(family)]
-        try:
-            result = saving(_curves(ours, "point", measure), _curves(theirs, "asked_kbps", measure))._asdict()
-        except ValueError as error:
-            result = {"undefined": str(error)}
-        saved[f"{name}, against opus"] = result
+        for kind, clips in kinds.items():
+            try:
+                mine = _curves([row for row in ours if row["clip"] in clips], "point", measure)
+                reference = _curves([row for row in theirs if row["clip"] in clips], "asked_kbps", measure)
+                result = saving(mine, reference)._asdict()
+            except ValueError as error:
+                result = {"undefined": str(error)}
+            saved[f"{name}, against opus{kind}"] = result
     return saved
 
 

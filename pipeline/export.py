@@ -20,7 +20,7 @@ from pipeline.common.stage import StageError
 from pipeline.results import hub_card, model_card
 from telucodec.codec import Codec
 from telucodec.graphs import session
-from telucodec.models import ENHANCER, ModelFolder
+from telucodec.models import ENHANCER, ModelFolder, Models
 from telucodec.networks.enhancer.model import Enhancer, Frames
 from telucodec.networks.exact import EXACT_LIMIT, exact_layers
 from telucodec.networks.graphs.tokens import decoder_graph, encoder_graph
@@ -94,7 +94,7 @@ def verify_tokens(network: TokenCodec, folder: Path, speech: np.ndarray) -> dict
         StageError: codes depend on how the audio is cut, or differ from PyTorch's in more than DIFFERING of the frames, or
             a sample by more than TOLERANCE.
     """
-    codec, hop = Codec({"tokens": folder}), network.config.hop
+    codec, hop = Codec(Models({"tokens": folder})), network.config.hop
     audio = speech[: len(speech) // hop * hop]
     tokens = codec.tokenize(audio)
     stream = codec.token_encoder()
@@ -161,7 +161,7 @@ def export_hub(tokens: Path, folder: Path, speech: np.ndarray) -> dict[str, floa
 
     hub_folder.write(tokens, folder)
     model = TeluCodecModel.from_pretrained(folder, local_files_only=True)
-    codec = Codec({"tokens": tokens})
+    codec = Codec(Models({"tokens": tokens}))
     expected = codec.tokenize(speech)
     with torch.no_grad():
         output = model(torch.from_numpy(speech)[None])
@@ -187,8 +187,8 @@ def export_waveform(folder: Path, speech: np.ndarray) -> dict[str, float]:
     _copy(ENHANCER, folder / ENHANCER)
     network = WaveformCodec.load(folder)
     largest = largest_sum(network)
-    codecs = [Codec({"waveform": folder}, threads) for threads in (1, 2)]
-    codecs.append(Codec({"waveform": folder}, engine=lambda model: TorchEngine(network)))
+    codecs = [Codec(Models({"waveform": folder}, threads)) for threads in (1, 2)]
+    codecs.append(Codec(Models({"waveform": folder}), engine=lambda model: TorchEngine(network)))
     data = codecs[0].encode(speech, step=VERIFIED_STEP)
     output, *others = (codec.decode(data) for codec in codecs)
     if not all(np.array_equal(output, other) for other in others):

@@ -7,6 +7,7 @@ Finished shards survive a kill; the next run makes the others.
 import contextlib
 import fcntl
 import hashlib
+import itertools
 import json
 import shutil
 import sys
@@ -24,7 +25,8 @@ from pipeline.common.cluster import executor
 from pipeline.common.sections import Cluster, Params, Preprocess
 from pipeline.common.shards import FULL_SCALE, INDEX
 from pipeline.common.stage import StageError
-from pipeline.corpus import data_card, packs
+from pipeline.corpus import data_card, fingerprints, near_duplicates, packs
+from pipeline.corpus.near_duplicates import Stored
 from telucodec.audio import reading
 from telucodec.errors import AudioError
 
@@ -62,6 +64,8 @@ def main(params: Params) -> None:
         folder = _work_folder(plan, params.preprocess)
         try:
             build(plan, folder, params.preprocess, params.cluster)
+            duplicates = near_duplicates.find([_stored(shard, folder) for shard in plan])
+            files.write_text(files.NEAR_DUPLICATES, near_duplicates.report(duplicates))
             _publish(plan, folder)
         except OSError as error:
             size = sum(source.length for shard in plan for source in shard.sources) * SAMPLE_BYTES / 1e6
@@ -74,6 +78,8 @@ def main(params: Params) -> None:
     files.write_text(files.DATA_CARD, data_card.render(params, summary))
     for split, counts in summary.items():
         print(f"{split}: {counts['clips']} clips, {counts['minutes']:.1f} minutes, {counts['speakers']} speakers")
+    if warning := near_duplicates.doubt(near_duplicates.listed()):
+        print(f"warning: {warning}")
 
 
 @contextlib.contextmanager
@@ -160,7 +166,8 @@ def _into_shards(split: str, sources: list[Source], rate: int) -> list[Shard]:
 def _work_folder(plan: list[Shard], settings: Preprocess) -> Path:
     """The folder for finished shards of this plan; folders of other plans are removed."""
     described = [[shard.split, [[source.row, source.starts] for source in shard.sources]] for shard in plan]
-    code = b"".join(path.read_bytes() for path in [Path(__file__), *sorted(Path(reading.__file__).parent.glob("*.py"))])
+    own = [Path(module) for module in (__file__, near_duplicates.__file__, fingerprints.__file__)]
+    code = b"".join(path.read_bytes() for path in [*own, *sorted(Path(reading.__file__).parent.glob("*.py"))])
     key = hashlib.sha256(json.dumps([described, settings.model_dump()]).encode() + code).hexdigest()[:16]
     folder = files.work_folder(f"preprocess/{key}")
     for other in folder.parent.iterdir():
@@ -200,8 +207,18 @@ def _index(folder: Path, shard: Shard) -> Path:
     return folder / shard.split / f"{shard.name}.jsonl"
 
 
+def _stored(shard: Shard, folder: Path) -> list[Stored]:
+    """The recordings of a shard that is made."""
+    ends = itertools.accumulate(source.length for source in shard.sources)
+    path = folder / shard.split / shard.name
+    return [
+        Stored(shard.split, source.row["path"], path, end - source.length, source.length)
+        for source, end in zip(shard.sources, ends, strict=True)
+    ]
+
+
 def make_shard(shard: Shard, folder: Path, settings: Preprocess) -> None:
-    """Write one shard and, after that, its part of the index."""
+    """Write one shard, its landmarks and, after that, its part of the index."""
     lines, offset = [], 0
     with files.whole_file(folder / shard.split / shard.name) as temporary, temporary.open("wb") as file:
         for source in shard.sources:
@@ -225,6 +242,7 @@ def make_shard(shard: Shard, folder: Path, settings: Preprocess) -> None:
                 }
                 lines.append(json.dumps(record, ensure_ascii=False) + "\n")
                 offset += end - start
+    near_duplicates.write_landmarks(folder / shard.split / shard.name, [source.length for source in shard.sources])
     files.write_text(_index(folder, shard), "".join(lines))
 
 

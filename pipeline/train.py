@@ -6,6 +6,7 @@ bit, even if one was killed and continued. `TELUCODEC_FRESH=1 dvc repro -f train
 
 import importlib
 import sys
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from pipeline.common import files, stage
 from pipeline.common.sections import Params
 from pipeline.common.shards import Shards
 from pipeline.training import data_parallel, dependencies, device, start_from, tracking
+from pipeline.training.batches import Batches
 from pipeline.training.checkpoints import Checkpoints
 from pipeline.training.loop import Run
 from pipeline.training.task import Task
@@ -51,18 +53,19 @@ def prepare(params: Params, model: str) -> Run:
     """A run that is ready to start; its seed decides all that follows."""
     loop = params.loop(model)
     torch.manual_seed(loop.seed)
-    random = np.random.default_rng(loop.seed)
+    for_crops, for_steps = np.random.default_rng(loop.seed).spawn(2)
     place = device.choose(loop.device)
-    task: Task = importlib.import_module(f"pipeline.training.{model}").task(params, place)
-    training, validation = (Shards(files.SHARDS / split) for split in ("train", "validation"))
+    task: Task[Any] = importlib.import_module(f"pipeline.training.{model}").task(params, place)
     crop_samples = round(loop.crop_seconds * params.preprocess.sample_rate)
-    return Run(loop, task, random, training, validation, crop_samples, place)
+    training, validation = (Shards(files.SHARDS / split) for split in ("train", "validation"))
+    batches = Batches(training, for_crops, crop_samples, loop.gain_db, place)
+    return Run(loop, task, batches, for_steps, validation, place)
 
 
 def print_epoch(run: Run, figures: dict[str, float]) -> None:
     speed = figures.get("audio_seconds_per_second")
     rate = "" if speed is None else f"  {speed:.0f} audio-s/s"
-    tqdm.write(f"epoch {run.epoch:3d}  {run.task.headline(figures)}{rate}", file=sys.stdout)
+    tqdm.write(f"{run.task.name}: epoch {run.epoch:3d}  {run.task.headline(figures)}{rate}", file=sys.stdout)
 
 
 def write_results(run: Run, origin: str | None) -> None:

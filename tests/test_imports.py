@@ -9,7 +9,7 @@ from tests.source_files import ROOT, imported, imported_modules, python_files, r
 
 DOCUMENT = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
 COMMANDS = [stage.get("do", stage)["cmd"].split() for stage in DOCUMENT["stages"].values()]
-STAGES = {command[2].removeprefix("pipeline.") for command in COMMANDS}  # python -m pipeline.STAGE
+STAGES = {command[2].removeprefix("pipeline.") for command in COMMANDS}  # ${python} -m pipeline.STAGE
 # The rooms of pipeline/ from the bottom up. A file may import its own room and those on lower levels.
 LEVELS = [
     {"common"},

@@ -32,10 +32,10 @@ SANE = 1 << 19  # samples: a longer file may take its time, so only its refusal 
 
 def seeds(telu: telucodec.Codec) -> list[bytes]:
     audio = speech(1.0, seed=2)
-    encoder = telu.stream_encoder(250)
-    stream = encoder.push(audio[:6000]) + encoder.finish()
+    encoders = telu.stream_encoder(250), telu.stream_encoder(kbps=24, perception=1.0, independent=True)
+    streams = [encoder.push(audio[:6000]) + encoder.finish() for encoder in encoders]
     files = [telu.encode(audio, step=250), telu.encode(audio, step=250, perception=0.7), telu.encode(audio, tokens=3)]
-    return [*files, telu.encode(audio[:0], step=9), stream, telu.encode(np.tile(audio, 5), tokens=1)]
+    return [*files, telu.encode(audio[:0], step=9), *streams, telu.encode(np.tile(audio, 5), tokens=1)]
 
 
 def damaged(random: np.random.Generator, data: bytes) -> bytes:
@@ -90,10 +90,12 @@ def decode(telu: telucodec.Codec, data: bytes, random: np.random.Generator) -> s
     way = int(random.integers(3))
     try:
         if way == 2:
-            decoder = telu.stream_decoder()
+            decoder = telu.stream_decoder(lenient=random.random() < 0.5)
             size = int(random.integers(1, 200))
             for start in range(0, len(data), size):
                 decoder.push(data[start : start + size])
+                if random.random() < 0.05:
+                    decoder.conceal(int(random.integers(1, 20)))
             return "stream"
         if huge:  # the first stretch, or the refusal
             list(itertools.islice(telu.decode_blocks(data, lenient=bool(way)), 1))

@@ -1,16 +1,19 @@
 """Randomly timed kills over the whole pipeline: `python -m tools.kill_storm [--kills 20] [--seed 0]`; no part of the fast tests.
 
 A flow runs the real stages with tiny parameters against a real server and is killed again and again: the flow's process,
-DVC, the stage, the guard between them, or all at once. Whenever a run gets through, its metrics must be those of an
-undisturbed run, and everything is wiped for the next. Counts runs whose metrics differ (wrong), and runs that the next one
-could not go on from or that the server still believes to be running (lost).
+DVC, the stage, the guard between them, or all at once. The server is killed too, and started again while the flow runs.
+Whenever a run gets through, its metrics must be those of an undisturbed run, and everything is wiped for the next. Counts
+runs whose metrics differ (wrong), and runs that the next one could not go on from or that the server still believes to be
+running (lost).
 """
 
 import argparse
+import contextlib
 import json
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -23,7 +26,7 @@ from pipeline.flows import serve
 from tests import processes
 from tests.pipeline.test_repro import Repository
 
-VICTIMS = "flow", "guard", "dvc", "stage", "all"
+VICTIMS = "flow", "guard", "dvc", "stage", "all", "server"
 SECONDS_BETWEEN = 2, 25
 
 
@@ -36,13 +39,13 @@ def main() -> None:
     chance = random.Random(arguments.seed)
     with tempfile.TemporaryDirectory() as place:
         os.environ["PREFECT_HOME"] = f"{place}/home"
-        with serve.server(arguments.port):
+        with Server(arguments.port) as server:
             repository = Repository(_made(Path(place) / "project"))
             repository.environment |= {
                 name: value for name, value in serve.environment(arguments.port).items() if name.startswith("PREFECT_")
             } | {"PREFECT_HOME": f"{place}/home"}
             expected = _finish(repository)
-            print(f"undisturbed: {expected['metrics/evaluate.json']}", flush=True)
+            print(f"undisturbed: {expected['metrics/tokens/evaluate.json']}", flush=True)
             kills, wrong, lost, done = 0, 0, 0, 0
             _wipe(repository)
             while kills < arguments.kills:
@@ -52,7 +55,9 @@ def main() -> None:
                         process.wait(chance.uniform(*SECONDS_BETWEEN))
                     except subprocess.TimeoutExpired:
                         kills += 1
-                        print(f"kill {kills}: {_kill(process, chance.choice(VICTIMS))}", flush=True)
+                        victim = chance.choice(VICTIMS)
+                        done_to = server.restart() if victim == "server" else _kill(process, victim)
+                        print(f"kill {kills}: {done_to}", flush=True)
                 if process.wait() > 0:
                     print(f"  gave up: {_last_line(repository)}", flush=True)
                 if process.returncode == 0:
@@ -69,6 +74,27 @@ def main() -> None:
             lost += _still_running(repository)
     print(f"{kills} kills, {done} runs got through: {lost} lost, {wrong} wrong")
     sys.exit(bool(lost or wrong))
+
+
+class Server:
+    """A Prefect server that can be killed and started again; it ends after the block."""
+
+    def __init__(self, port: int):
+        self._port, self._running = port, contextlib.ExitStack()
+
+    def __enter__(self) -> "Server":
+        self._process = self._running.enter_context(serve.server(self._port))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._running.close()
+
+    def restart(self) -> str:
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self._running.close()
+        self.__enter__()
+        return "server"
 
 
 def _made(folder: Path) -> Path:

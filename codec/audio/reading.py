@@ -4,7 +4,7 @@ import contextlib
 import io
 import stat
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -15,6 +15,7 @@ from telucodec.audio import headers
 from telucodec.audio.decoders import Recording, Undecodable, by_ffmpeg, by_libsndfile
 from telucodec.audio.mixing import Levels, mono
 from telucodec.audio.samples import FULL_SCALE, whole_numbers
+from telucodec.audio.spool import Spool
 from telucodec.errors import AudioError, AudioWarning
 
 # Hz; a rate beyond is a damaged header, and resampling it could fill the memory.
@@ -54,13 +55,28 @@ def read(source: Source, rate: int, name: str = "") -> np.ndarray:
             far outside of [-1, 1].
     """
     sound = read_with_notes(source, rate, name)
-    for note in sound.notes:
-        warnings.warn(note, AudioWarning, stacklevel=2)
+    _warn(sound.notes)
     return sound.samples
+
+
+def spooled(source: Source, rate: int, name: str = "") -> Spool:
+    """As `read`, in a file if the recording is long."""
+    spool = Spool()
+    _warn(_read_into(spool.append, source, rate, name)[0])
+    return spool
 
 
 def read_with_notes(source: Source, rate: int, name: str = "") -> Sound:
     """As `read`, without warnings."""
+    samples = bytearray()  # grows in place; a list of blocks would need twice the memory to be joined
+    notes, fault = _read_into(lambda block: samples.extend(block.tobytes()), source, rate, name)
+    return Sound(np.frombuffer(samples, np.int16), notes, fault)
+
+
+def _read_into(
+    append: Callable[[np.ndarray], None], source: Source, rate: int, name: str
+) -> tuple[list[str], str | None]:
+    """Read a recording block by block; returns its notes and its fault, as in `Sound`."""
     notes, channel, peak = [], None, 0.0
     with opened(source, name) as recording:
         if recording.channels > 1:
@@ -70,16 +86,20 @@ def read_with_notes(source: Source, rate: int, name: str = "") -> Sound:
             channel = levels.channel()
     if channel is not None:
         notes.append(f"channel {channel + 1} of {recording.channels} is taken: the mean of all would lose the speech")
-    samples = bytearray()  # grows in place; a list of blocks would need twice the memory to be joined
     with opened(source, name) as recording:
         for block in resampled(recording, rate, channel):
             peak = max(peak, float(np.abs(block).max(initial=0)))
-            samples.extend(whole_numbers(block).tobytes())
+            append(whole_numbers(block))
     if peak > LOUD:
         notes.append(f"reaches {peak:.2f} of full scale and is clipped")
     if recording.fault:
         notes.append(recording.fault[1])
-    return Sound(np.frombuffer(samples, np.int16), notes, recording.fault and recording.fault[0])
+    return notes, recording.fault and recording.fault[0]
+
+
+def _warn(notes: list[str]) -> None:
+    for note in notes:
+        warnings.warn(note, AudioWarning, stacklevel=3)
 
 
 def resampled(recording: Recording, rate: int, channel: int | None) -> Iterator[np.ndarray]:

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from telucodec.audio.spool import Samples
 from telucodec.errors import CodecError
 
 FULL_SCALE = 32768  # of 16-bit samples: the integer that stands for 1.0
@@ -41,7 +42,7 @@ def floats(audio: np.ndarray) -> np.ndarray:
     return audio * np.float32(1 / FULL_SCALE) if audio.dtype == np.int16 else audio
 
 
-def energy(audio: np.ndarray) -> float:
+def energy(audio: Samples) -> float:
     """Sum of squares of audio [samples], block by block: an hour in float64 would fill the memory."""
     blocks = (floats(audio[start : start + BLOCK]) for start in range(0, len(audio), BLOCK))
     return sum(float(np.sum(np.square(block, dtype=np.float64))) for block in blocks)

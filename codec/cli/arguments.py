@@ -21,7 +21,8 @@ The input may have any sample rate and any number of channels; channels are aver
     "decode": """examples:
   telucodec decode talk.tlc                          talk.wav
   telucodec decode coded/*.tlc -o decoded/
-  telucodec decode damaged.tlc --lenient             silence where packets are damaged or missing""",
+  telucodec decode talk.tlc --float                  keeps samples beyond full scale, which 16 bits clip
+  telucodec decode damaged.tlc --lenient             goes on where packets are damaged or missing""",
     "info": """example:
   telucodec info talk.tlc --json""",
     "evaluate": """example:
@@ -64,13 +65,14 @@ def parser() -> argparse.ArgumentParser:
     _add_files(encode, "recordings; - is standard input")
     _add_target(encode)
     _add_many(encode)
-    decode = command("decode", "Decode .tlc files to 16-bit WAV files.")
+    decode = command("decode", "Decode .tlc files to WAV files of 16 bits.")
     _add_files(decode, ".tlc files; - is standard input")
     _add_many(decode)
     decode.add_argument(
         "--plain", action="store_true", help="without the network that improves files with --perception"
     )
-    decode.add_argument("--lenient", action="store_true", help="silence for damaged packets instead of an error")
+    decode.add_argument("--float", action="store_true", help="32-bit floating-point WAV, which clips nothing")
+    decode.add_argument("--lenient", action="store_true", help="conceal damaged packets instead of an error")
     info = command("info", "Print what a .tlc file holds.", model=False)
     info.add_argument("input", metavar="FILE", help="a .tlc file; - is standard input")
     info.add_argument("--json", action="store_true", help="print JSON")

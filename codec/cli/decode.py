@@ -12,6 +12,6 @@ def run(options: argparse.Namespace) -> None:
 
     def decode(source: str) -> None:
         blocks = codec.decode_blocks(read_bytes(source), options.lenient, not options.plain)
-        write_wav(pairs[source], blocks, codec.sample_rate)
+        write_wav(pairs[source], blocks, codec.sample_rate, options.float)
 
     each(list(pairs), decode, options.fail_fast)

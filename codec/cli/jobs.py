@@ -15,6 +15,8 @@ from telucodec.files.whole import is_special, whole_file
 if TYPE_CHECKING:
     import numpy as np
 
+    from telucodec.audio.spool import Spool
+
 
 def jobs(options: argparse.Namespace, suffix: str) -> dict[str, str]:
     """The output of each input; nothing is written unless all of them are possible.
@@ -108,8 +110,22 @@ def read_audio(source: str, rate: int) -> "np.ndarray":
     """A recording as `telucodec.audio.reading.read` gives it; also from standard input and pipes."""
     from telucodec.audio.reading import read
 
-    name = "standard input" if source == "-" else source
-    return read(io.BytesIO(read_bytes(source)) if is_stream(source) else Path(source), rate, name)
+    return read(_recording(source), rate, _name(source))
+
+
+def spool_audio(source: str, rate: int) -> "Spool":
+    """As `read_audio`, in a file if the recording is long."""
+    from telucodec.audio.reading import spooled
+
+    return spooled(_recording(source), rate, _name(source))
+
+
+def _recording(source: str) -> Path | io.BytesIO:
+    return io.BytesIO(read_bytes(source)) if is_stream(source) else Path(source)
+
+
+def _name(source: str) -> str:
+    return "standard input" if source == "-" else source
 
 
 def write_bytes(target: str, data: bytes) -> None:

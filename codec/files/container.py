@@ -19,6 +19,7 @@ NUMBER_FACTOR = 0x9E3779 | 1  # odd, so that a number can be computed from a che
 NUMBER_INVERSE = pow(NUMBER_FACTOR, -1, 1 << 24)
 MOST_LOST = 4096  # packets of a file that a lenient reader replaces by default
 PACKET_SECONDS = 2.0  # a packet decodes by itself; a longer one costs fewer bits and loses more when it is damaged
+OWN_STEPS = 32  # in the byte of the shaping
 MAX_SAMPLES = 1 << 40
 MAX_PACKET_FRAMES = 4096
 MAX_KEY_PACKETS = 4096
@@ -42,6 +43,7 @@ class Header:
     packet_frames: int  # frames of a packet; the last of a file of known length has as many as are left
     key_packets: int  # packets from one that is decodable by itself to the next
     settings: tuple[int, ...]  # waveform: step, shaping; tokens: most codebooks of a frame, their mean or 0
+    own_steps: bool = False  # waveform: each packet has its own step; that of the settings is where they start from
 
     def __post_init__(self) -> None:
         allowed = {
@@ -54,6 +56,7 @@ class Header:
             ("number of samples", self.samples is None or 0 <= self.samples < MAX_SAMPLES, self.samples),
             ("frames a packet", 1 <= self.packet_frames <= MAX_PACKET_FRAMES, self.packet_frames),
             ("packets a key", 1 <= self.key_packets <= MAX_KEY_PACKETS, self.key_packets),
+            ("own steps", not self.own_steps or self.mode is Mode.WAVEFORM, self.own_steps),
             ("settings", len(self.settings) == len(allowed), self.settings),
             (
                 "settings",
@@ -75,6 +78,11 @@ class Header:
         return None if frames is None else math.ceil(frames / self.packet_frames)
 
 
+def stream_packets(samples: int, hop: int, packet_frames: int) -> int:
+    """Packets of a stream of unknown length that turns out to have so many samples: whole ones only."""
+    return math.ceil((math.ceil(samples / hop) + 1) / packet_frames)
+
+
 def write_header(header: Header) -> bytes:
     """The header's bytes."""
     body = bytearray(MAGIC + bytes([VERSION, header.mode]) + header.model)
@@ -83,7 +91,7 @@ def write_header(header: Header) -> bytes:
     body += _varint(header.packet_frames) + _varint(header.key_packets)
     if header.mode is Mode.WAVEFORM:
         step, shaping = header.settings
-        body += step.to_bytes(2, "big") + bytes([shaping])
+        body += step.to_bytes(2, "big") + bytes([shaping | OWN_STEPS * header.own_steps])
     else:
         body += bytes(header.settings)
     return bytes(body) + (zlib.crc32(body) & 0xFFFF).to_bytes(2, "big")
@@ -107,8 +115,10 @@ def read_header(data: bytes) -> tuple[Header, int]:
         stored = int.from_bytes(_exactly(data, place + width, 2), "big")
         if zlib.crc32(data[: place + width]) & 0xFFFF != stored:
             raise ContainerError("the header is damaged (its checksum does not fit)")
-        settings = data[place : place + width]
-        values = (int.from_bytes(settings[:2], "big"), *settings[2:]) if width == 3 else tuple(settings)
+        values, own_steps = tuple(data[place : place + width]), False
+        if width == 3:
+            own_steps = bool(values[2] & OWN_STEPS)
+            values = 256 * values[0] + values[1], values[2] - OWN_STEPS * own_steps
         header = Header(
             mode=Mode(data[4]),
             model=bytes(data[5:9]),
@@ -117,6 +127,7 @@ def read_header(data: bytes) -> tuple[Header, int]:
             packet_frames=packet_frames,
             key_packets=key_packets,
             settings=values,
+            own_steps=own_steps,
         )
     except IndexError:
         raise ContainerError(f"the file ends within its header, after {len(data)} bytes") from None
@@ -177,13 +188,20 @@ def _check_lost(lost: int, most_lost: int) -> None:
         raise ContainerError(f"{lost} packets are missing, more than the {most_lost} that can be replaced by silence")
 
 
-def next_packet(data: bytes | bytearray, expected: int, longest: int = MAX_PAYLOAD) -> tuple[int, bytes, int] | None:
+def next_packet(
+    data: bytes | bytearray, expected: int, count: int | None, longest: int = MAX_PAYLOAD, most_lost: int = 0
+) -> tuple[int, bytes, int] | None:
     """Number, payload and length of the packet at the start of `data`; None if more bytes have to come first.
 
-    No payload has more than `longest` bytes: so a damaged length does not block a stream.
+    Args:
+        data: what has come and was not read yet.
+        expected: the number of the next packet.
+        count: of all packets; None: an end mark, of number -1, comes last.
+        longest: bytes of a payload, at most: so a damaged length does not block a stream.
+        most_lost: packets that may be missing before this one.
 
     Raises:
-        ContainerError: the packet is damaged, or neither number `expected` nor the end.
+        ContainerError: the packet is damaged, or not one that may follow.
     """
     sound = not data or data[0] == MARKER
     if sound:
@@ -195,9 +213,22 @@ def next_packet(data: bytes | bytearray, expected: int, longest: int = MAX_PAYLO
         if sound and start + 3 + length > len(data):
             return None
     packet = _packet_at(data, 0) if sound else None
-    if packet is None or packet[0] not in (expected, -1):
+    if packet is None or not _follows(packet[0], expected, count, most_lost):
         raise ContainerError(f"packet {expected + 1} of the stream is damaged")
     return packet
+
+
+def find_packet(
+    data: bytes | bytearray, expected: int, count: int | None, most_lost: int
+) -> tuple[int, bytes, int] | None:
+    """Number, payload and end of the first whole packet anywhere in `data` that may follow; arguments as in `next_packet`."""
+    place = data.find(MARKER)
+    while place >= 0:
+        packet = _packet_at(data, place)
+        if packet is not None and _follows(packet[0], expected, count, most_lost):
+            return packet
+        place = data.find(MARKER, place + 1)
+    return None
 
 
 def _packet_at(data: bytes | bytearray, place: int) -> tuple[int, bytes, int] | None:

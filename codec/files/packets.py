@@ -23,9 +23,10 @@ def packets_of(header: Header, hop: int, data: bytes, place: int, lenient: bool)
     end = read[-1][1] if read and read[-1][0] == -1 else None
     if end is None and not lenient:
         raise ContainerError("the stream has no end mark; lenient decodes what there is")
-    packets = [(number, payload, size) for number, payload in read if number >= 0]
+    packets: list[Packet] = [(number, payload, size) for number, payload in read if number >= 0]
     most = max(len(packets) * size - 1, 0) * hop
     samples = most if end is None else container.read_end(end)
-    if samples > most:
+    missing = container.stream_packets(samples, hop, size) - len(packets)
+    if samples > most and (not lenient or missing > MOST_LOST_FRAMES // size):
         raise ContainerError(f"the end mark of the stream names {samples} samples, but its packets hold at most {most}")
-    return samples, packets
+    return samples, packets + [(number, None, size) for number in range(len(packets), len(packets) + missing)]

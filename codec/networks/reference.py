@@ -1,5 +1,7 @@
 """The context model in PyTorch, as it was trained: slower than the runtime, which is tested against it."""
 
+import copy
+
 import numpy as np
 import torch
 
@@ -32,17 +34,27 @@ class TorchEngine:
 
     def walk(self, settings: Settings, packets: int = 1) -> "TorchWalk":
         """Start this many packets with the same settings."""
-        return TorchWalk(self, activation(torch.tensor([settings.conditions] * packets).float()))
+        return TorchWalk(self, [settings] * packets)
 
 
 class TorchWalk:
     """`telucodec.waveform.engine.Walk` in PyTorch."""
 
-    def __init__(self, engine: TorchEngine, conditions: torch.Tensor):
-        self._context, self._conditions = engine.context, conditions
-        self._state = self._context.start(len(conditions))
-        self.history = levels.start(len(conditions))
-        self._nothing = conditions.new_zeros(len(conditions), 0, engine.hop)
+    def __init__(self, engine: TorchEngine, settings: list[Settings]):
+        self._context = engine.context
+        self.change(settings)
+        self._state = self._context.start(len(settings))
+        self.history = levels.start(len(settings))
+        self._nothing = self._conditions.new_zeros(len(settings), 0, engine.hop)
+
+    def change(self, settings: list[Settings]) -> None:
+        """Packets from here on are quantised like this."""
+        self.steps = np.array([one.step for one in settings])
+        self._conditions = activation(torch.tensor([one.conditions for one in settings]).float())
+
+    def copy(self) -> "TorchWalk":
+        """The same state; nothing in it is changed in place."""
+        return copy.copy(self)
 
     @torch.no_grad()
     def kinds(self, number: int, expected: np.ndarray, values: np.ndarray) -> np.ndarray:

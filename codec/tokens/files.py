@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from telucodec.audio.spool import Samples
 from telucodec.errors import CodecError, ContainerError, missed
 from telucodec.files import container
 from telucodec.files.container import Header, Mode
@@ -41,7 +42,7 @@ class TokenFiles:
         written = (container.write_packet(number, payload) for number, payload in enumerate(packets))
         return container.write_header(header) + b"".join(written)
 
-    def fitted(self, audio: np.ndarray, num_codebooks: int, kbps: float, strict: bool) -> bytes:
+    def fitted(self, audio: Samples, num_codebooks: int, kbps: float, strict: bool) -> bytes:
         """Audio [samples] to the largest file of at most so many kbit/s, the codebooks shared out among its frames.
 
         If even a file without any tokens takes more, it is that, with a warning.

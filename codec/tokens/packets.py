@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from telucodec.audio.samples import floats
+from telucodec.audio.spool import Samples
 from telucodec.errors import CodecError
 from telucodec.tokens.depths import depths
 from telucodec.tokens.engine import TokenEngine
@@ -28,7 +29,7 @@ class TokenPackets:
             raise CodecError(f"{mean} codebooks per frame on average requested; this model has {engine.num_codebooks}")
         self.engine, self.num_codebooks, self.mean, self.hop = engine, num_codebooks, mean, engine.hop
 
-    def codes(self, audio: np.ndarray) -> np.ndarray:
+    def codes(self, audio: Samples) -> np.ndarray:
         """Audio [samples] to codes [num_codebooks, frames], as many for every frame."""
         return np.concatenate([codes[-1] for codes, _ in self._encoded(audio)]).T
 
@@ -40,15 +41,27 @@ class TokenPackets:
     def _silent_frame(self) -> np.ndarray:
         return self.codes(np.zeros(self.hop, np.float32))[:, :1]
 
-    def choices(self, audio: np.ndarray) -> "Choices":
+    def choices(self, audio: Samples) -> "Choices":
         """The codes and errors of audio [samples] with every number of codebooks."""
-        codes, errors = zip(*self._encoded(audio), strict=True)
-        return Choices(np.concatenate(errors), [np.concatenate(parts) for parts in zip(*codes, strict=True)])
+        frames, small = self._frames(audio), np.min_scalar_type(self.engine.codebook_size - 1)
+        errors = np.empty((frames, self.num_codebooks + 1), np.float32)
+        codes = [np.empty((frames, count), small) for count in range(1, self.num_codebooks + 1)]
+        start = 0
+        for part, error in self._encoded(audio):
+            stop = start + len(error)
+            errors[start:stop] = error
+            for whole, piece in zip(codes, part, strict=True):
+                whole[start:stop] = piece
+            start = stop
+        return Choices(errors, codes)
 
-    def _encoded(self, audio: np.ndarray) -> Iterator[tuple[list[np.ndarray], np.ndarray]]:
+    def _frames(self, audio: Samples) -> int:
+        return -(-len(audio) // self.hop) + 1
+
+    def _encoded(self, audio: Samples) -> Iterator[tuple[list[np.ndarray], np.ndarray]]:
         """What `TokenEncoder.push` gives for all of a recording, block by block, the codes as int32."""
         encoder = self.engine.encoder(self.num_codebooks)
-        size, samples = BLOCK_FRAMES * self.hop, len(audio) + -len(audio) % self.hop + self.hop
+        size, samples = BLOCK_FRAMES * self.hop, self._frames(audio) * self.hop
         for start in range(0, samples, size):
             block = floats(audio[start : start + size])
             codes, errors = encoder.push(np.pad(block, (0, min(size, samples - start) - len(block))).astype(np.float32))

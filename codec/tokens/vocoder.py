@@ -2,10 +2,10 @@
 
 import numpy as np
 
+from telucodec.tokens.excitation import Excitation
 from telucodec.tokens.walk import Walk
 from telucodec.vocoder.analysis import SpeechAnalysis, silence
 from telucodec.vocoder.codes import VocoderCodes
-from telucodec.vocoder.excitation import Excitation
 from telucodec.vocoder.filters import Tables, filtered, filters, tables
 from telucodec.vocoder.frames import STEP, product
 

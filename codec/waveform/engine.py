@@ -1,6 +1,7 @@
 """The context model frame by frame in ONNX Runtime, for a coder that gets to know a frame pass by pass."""
 
-from typing import Protocol
+import copy
+from typing import Protocol, Self
 
 import numpy as np
 
@@ -21,6 +22,13 @@ class Walk(Protocol):
     """
 
     history: np.ndarray  # [batch, LEVEL_HISTORY, BANDS]: levels of the groups before the packets; a coder sets it
+    steps: np.ndarray  # [batch]: steps of the packets before
+
+    def change(self, settings: list[Settings]) -> None:
+        """From here on, packets are quantised like this."""
+
+    def copy(self) -> Self:
+        """The same state, to go on from twice."""
 
     def kinds(self, number: int, expected: np.ndarray, values: np.ndarray) -> np.ndarray:
         """The kinds of distribution [batch, bins of the pass] of pass `number`.
@@ -72,19 +80,18 @@ class WaveformEngine:
 
     def walk(self, settings: Settings, packets: int = 1) -> "OnnxWalk":
         """Start so many packets at one setting."""
-        conditions = np.rint(np.array(settings.conditions) * UNIT).clip(-ACTIVATION_LIMIT, ACTIVATION_LIMIT)
-        return OnnxWalk(self, np.tile(conditions, (packets, 1)))
+        return OnnxWalk(self, [settings] * packets)
 
 
 class OnnxWalk:
     """`Walk` with ONNX Runtime. Activations are integers here, as in the graphs."""
 
-    def __init__(self, engine: WaveformEngine, conditions: np.ndarray):
-        batch = len(conditions)
+    def __init__(self, engine: WaveformEngine, settings: list[Settings]):
+        batch = len(settings)
         self._engine = engine
         self.history = levels.start(batch)
         self._age = 0
-        self._conditions = np.concatenate([conditions, np.zeros((batch, 1))], axis=1, dtype=np.float32)
+        self.change(settings)
         self._recent = np.zeros((batch, RECENT, engine.hop), np.float32)
         # A ring for each block: the place of a frame is its number modulo the length.
         self._rings = [
@@ -92,6 +99,17 @@ class OnnxWalk:
             for dilation in engine.dilations
         ]
         self._trunk_features: list[np.ndarray] = []
+
+    def change(self, settings: list[Settings]) -> None:
+        self.steps = np.array([one.step for one in settings])
+        conditions = np.rint(np.array([one.conditions for one in settings]) * UNIT)
+        conditions = conditions.clip(-ACTIVATION_LIMIT, ACTIVATION_LIMIT)
+        self._conditions = np.concatenate([conditions, np.zeros((len(settings), 1))], axis=1, dtype=np.float32)
+
+    def copy(self) -> "OnnxWalk":
+        twin = copy.copy(self)
+        twin._recent, twin._rings = self._recent.copy(), [ring.copy() for ring in self._rings]
+        return twin
 
     def kinds(self, number: int, expected: np.ndarray, values: np.ndarray) -> np.ndarray:
         recent = self._recent.reshape(len(values), -1)

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from telucodec.audio.samples import energy
+from telucodec.audio.spool import Samples
 from telucodec.errors import CodecError
 from telucodec.files import container
 from telucodec.files.container import Header, Mode
@@ -15,6 +17,7 @@ from telucodec.waveform.enhancer import EnhancerEngine
 from telucodec.waveform.grids import FULL_SHAPING, GROUP, LAST_STEP
 from telucodec.waveform.packets import WaveformPackets
 from telucodec.waveform.quantization import Settings
+from telucodec.waveform.rate_control import RateControl
 from telucodec.waveform.search import Search
 from telucodec.waveform.stream_decoder import FrameDecoder
 from telucodec.waveform.stream_encoder import StreamEncoder
@@ -32,11 +35,15 @@ class WaveformFiles:
         self._engine, self._model, self._enhancer = engine, model, enhancer
         self._rate, self._hop = engine.sample_rate, engine.hop
 
-    def coder(self, settings: Settings, enhance: bool = True) -> WaveformPackets:
-        """The coder of packets at this setting."""
-        return WaveformPackets(self._engine, settings, self._enhancer if enhance else None)
+    def coder(self, settings: Settings, enhance: bool = True, own_steps: bool = False) -> WaveformPackets:
+        """The coder of packets at this setting, or at steps of their own."""
+        return WaveformPackets(self._engine, settings, self._enhancer if enhance else None, own_steps)
 
-    def write(self, audio: np.ndarray, point: OperatingPoint, progress: Progress, strict: bool) -> bytes:
+    def reader(self, header: Header, enhance: bool) -> WaveformPackets:
+        """The coder of a file's packets."""
+        return self.coder(Settings(*header.settings), enhance, header.own_steps)
+
+    def write(self, audio: Samples, point: OperatingPoint, progress: Progress, strict: bool) -> bytes:
         """The file of audio [samples] at an operating point, or at the nearest there is, with a warning.
 
         Raises:
@@ -48,13 +55,13 @@ class WaveformFiles:
 
         if point.step is not None:
             return encode_at(point.step)[0]
-        if not audio.any():
+        if energy(audio) == 0:
             return encode_at(0)[0]
         search = Search(audio, self._rate, lambda step: self.coder(settings(step, point.perception)), strict)
         to_target = search.to_kbps if point.snr is None else search.to_snr
         return to_target(point.value, encode_at)
 
-    def _encode(self, audio: np.ndarray, chosen: Settings, progress: Progress, measure: bool) -> tuple[bytes, float]:
+    def _encode(self, audio: Samples, chosen: Settings, progress: Progress, measure: bool) -> tuple[bytes, float]:
         """The file's bytes, and the squared error, 0 unless it is to be measured."""
         frames = round(container.PACKET_SECONDS * self._rate / self._hop)
         header = self._header(chosen, len(audio), frames, 1)
@@ -68,21 +75,32 @@ class WaveformFiles:
         return b"".join(parts), encoder.error
 
     def read(self, header: Header, packets: list[Packet], lenient: bool, enhance: bool) -> Iterator[np.ndarray]:
-        """Packets to audio, a stretch at a time; lenient: silence where one is damaged or missing."""
-        decoder = FrameDecoder(self.coder(Settings(*header.settings), enhance), header, lenient)
+        """Packets to audio, a stretch at a time; lenient: those that are damaged or missing are concealed."""
+        decoder = FrameDecoder(self.reader(header, enhance), header, lenient)
         for start in range(0, len(packets), SIDE_BY_SIDE):
             numbers, payloads, counts = map(list, zip(*packets[start : start + SIDE_BY_SIDE], strict=True))
             yield decoder.decode(numbers, payloads, counts)
 
-    def live(self, step: int, perception: float) -> StreamEncoder:
-        """An encoder for speech as it comes, one frame a packet, or one group of frames that share levels."""
-        chosen = settings(step, perception)
-        frames = GROUP if chosen.shaping else 1
-        key = round(LIVE_KEY_SECONDS * self._rate / self._hop / frames)
-        return StreamEncoder(self.coder(chosen), self._header(chosen, None, frames, key))
+    def live(self, point: OperatingPoint, independent: bool) -> StreamEncoder:
+        """An encoder for speech as it comes, at a step, or at steps that keep the rate below a limit.
 
-    def _header(self, chosen: Settings, samples: int | None, packet_frames: int, key_packets: int) -> Header:
-        return Header(Mode.WAVEFORM, self._model, self._rate, samples, packet_frames, key_packets, tuple(chosen))
+        A packet holds one frame; two where frames share levels, or where every byte counts.
+        """
+        control, step = None, point.step
+        frames = GROUP if point.perception or step is None else 1
+        if step is None:
+            control = RateControl(point.value, frames * self._hop / self._rate)
+            step = control.start
+        chosen = settings(step, point.perception)
+        key = 1 if independent else round(LIVE_KEY_SECONDS * self._rate / self._hop / frames)
+        header = self._header(chosen, None, frames, key, own_steps=control is not None)
+        return StreamEncoder(self.reader(header, enhance=False), header, control=control)
+
+    def _header(
+        self, chosen: Settings, samples: int | None, packet_frames: int, key_packets: int, own_steps: bool = False
+    ) -> Header:
+        settings = tuple(chosen)
+        return Header(Mode.WAVEFORM, self._model, self._rate, samples, packet_frames, key_packets, settings, own_steps)
 
 
 def settings(step: int, perception: float) -> Settings:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from telucodec.mdct import on_grid
-from telucodec.waveform import entropy
+from telucodec.waveform import entropy, own_steps
 from telucodec.waveform.engine import Engine, Walk
 from telucodec.waveform.enhancer import EnhancerEngine
 from telucodec.waveform.filling import amplitudes
@@ -20,8 +20,12 @@ class WaveformPackets:
     frames: the encoder chooses integers where the decoder reads them, both knowing the same distributions.
     """
 
-    def __init__(self, engine: Engine, settings: Settings, enhancer: EnhancerEngine | None = None):
+    def __init__(
+        self, engine: Engine, settings: Settings, enhancer: EnhancerEngine | None = None, own_steps: bool = False
+    ):
+        """`own_steps`: each packet says at which step it is quantised; that of the settings is where a key packet starts from."""
         self.hop, self.settings, self.scale = engine.hop, settings, Scale(settings, engine.hop)
+        self.own_steps = own_steps
         self._engine, self._enhancer = engine, enhancer
 
     def restoration(self) -> Restoration:
@@ -32,13 +36,18 @@ class WaveformPackets:
         """The state at the start of packets that are decodable by themselves."""
         return self._engine.walk(self.settings, packets)
 
-    def encode(self, packets: list[np.ndarray], walk: Walk | None = None) -> tuple[list[bytes], list[Decoded]]:
+    def encode(
+        self, packets: list[np.ndarray], walk: Walk | None = None, step: int | None = None
+    ) -> tuple[list[bytes], list[Decoded]]:
         """Coefficients [frames, hop] of each packet to its bytes and what a decoder reads from them.
 
-        `walk` is where the packets go on from, and moves; None starts afresh.
+        Args:
+            packets: coefficients.
+            walk: where the packets go on from; it moves. None starts afresh.
+            step: of all these packets, if they have their own; whole units of `own_steps` from that of the settings.
         """
         counts = [len(packet) for packet in packets]
-        grids = [self.scale.measured(packet) for packet in packets]
+        grids = [self.scale.measured(packet, step) for packet in packets]
         values = np.zeros((len(packets), max(counts), self.hop), packets[0].dtype)
         expected = np.zeros(values.shape, np.float32)
         for n, (packet, grid) in enumerate(zip(packets, grids, strict=True)):
@@ -47,7 +56,15 @@ class WaveformPackets:
         integers = np.zeros(values.shape, np.int64)
         kinds = np.zeros(values.shape, np.int32)
         walk = walk or self.start(len(packets))
-        coders = [self._begun(history, grid.levels) for history, grid in zip(walk.history, grids, strict=True)]
+        coders = [entropy.Encoder(self._engine.frequencies) for _ in packets]
+        if step is not None:
+            chosen = np.full(len(packets), step)
+            for coder, symbol in zip(coders, own_steps.symbols(walk.steps, chosen), strict=True):
+                coder.write_symbols(symbol[None], own_steps.FREQUENCIES[None])
+            walk.change(self._at(chosen))
+        for coder, history, grid in zip(coders, walk.history, grids, strict=True):
+            if len(grid.levels):
+                coder.write_symbols(*self._engine.levels.encode(history, grid.levels))
         for frame in range(max(counts)):
             for number, bins in enumerate(PASSES):
                 given = kinds[:, frame, bins] = walk.kinds(number, expected[:, frame], integers[:, frame])
@@ -58,12 +75,8 @@ class WaveformPackets:
         payloads = [self._written(coder, *pair) for coder, pair in zip(coders, coded, strict=True)]
         return payloads, [self._expanded(*pair, grid) for pair, grid in zip(coded, grids, strict=True)]
 
-    def _begun(self, history: np.ndarray, levels: np.ndarray) -> entropy.Encoder:
-        """A packet that holds its levels."""
-        coder = entropy.Encoder(self._engine.frequencies)
-        if len(levels):
-            coder.write_symbols(*self._engine.levels.encode(history, levels))
-        return coder
+    def _at(self, steps: np.ndarray) -> list[Settings]:
+        return [Settings(int(step), self.settings.shaping) for step in steps]
 
     def _written(self, coder: entropy.Encoder, integers: np.ndarray, kinds: np.ndarray) -> bytes:
         coder.write(_in_turn(integers), _in_turn(kinds), np.cumsum(self._engine.pass_sizes * len(integers)))
@@ -77,12 +90,17 @@ class WaveformPackets:
         """
         decoder = entropy.Decoder(payloads, self._engine.frequencies)
         walk = walk or self.start(len(payloads))
+        if self.own_steps:
+            symbols = decoder.read_symbols(
+                np.broadcast_to(own_steps.FREQUENCIES, (len(payloads), 1, own_steps.SYMBOLS))
+            )
+            walk.change(self._at(own_steps.steps(walk.steps, symbols[:, 0])))
         levels = [np.zeros((0, BANDS), np.int64) for _ in payloads]
         if self.settings.shaping:
             groups = [-(-count // GROUP) for count in counts]
             read = self._engine.levels.decode(decoder, walk.history, groups)
             levels = [own[:count] for own, count in zip(read, groups, strict=True)]
-        grids = [self.scale.grid(*pair) for pair in zip(levels, counts, strict=True)]
+        grids = [self.scale.grid(*packet) for packet in zip(levels, counts, map(int, walk.steps), strict=True)]
         integers = np.zeros((len(payloads), max(counts), self.hop), np.int64)
         kinds = np.zeros(integers.shape, np.int32)
         expected = np.zeros(integers.shape, np.float32)

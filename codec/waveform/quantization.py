@@ -46,14 +46,14 @@ class Scale:
     def __init__(self, settings: Settings, bins: int):
         self.settings, self.bands, self._bins = settings, Bands(bins), bins
 
-    def measured(self, frames: np.ndarray) -> Grid:
-        """The grid for coefficients [frames, bins]."""
+    def measured(self, frames: np.ndarray, step: int | None = None) -> Grid:
+        """The grid for coefficients [frames, bins], at the step of the settings or at another."""
         levels = self.bands.measure(frames) if self.settings.shaping else np.zeros((0, BANDS), np.int64)
-        return self.grid(levels, len(frames))
+        return self.grid(levels, len(frames), step)
 
-    def grid(self, levels: np.ndarray, frames: int) -> Grid:
+    def grid(self, levels: np.ndarray, frames: int, step: int | None = None) -> Grid:
         """The grid for so many frames with these levels."""
-        step, shaping = self.settings
+        shaping, step = self.settings.shaping, self.settings.step if step is None else step
         if not shaping:
             shape = frames, self._bins
             return Grid(levels, np.full(shape, STEPS[min(step, LAST_STEP)]), np.zeros(shape, np.float32))

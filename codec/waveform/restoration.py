@@ -1,5 +1,6 @@
 """What a decoder makes of the coefficients that it has read: noise in empty places, and the enhancer."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -40,12 +41,11 @@ class Restoration:
         enhanced, self._past = self._enhancer.run(coefficients, amplitude * signs, steps, self._past)
         return enhanced
 
+    def skip(self, coefficients: int) -> None:
+        """So many coefficients are lost: later ones get the noise of their place; the enhancer goes on from before the loss."""
+        self._number += coefficients
 
-def joined(parts: list[Decoded]) -> Decoded:
+
+def joined(parts: Iterable[Decoded]) -> Decoded:
     """Frames one after the other."""
     return Decoded(*(np.concatenate(each) for each in zip(*parts, strict=True)))
-
-
-def nothing(frames: int, hop: int) -> Decoded:
-    """Frames in the place of lost ones."""
-    return Decoded(*np.zeros((3, frames, hop)))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 
 from telucodec.audio.samples import energy, floats
+from telucodec.audio.spool import Samples
 from telucodec.errors import missed
 from telucodec.files import container
 from telucodec.mdct import ExactMDCT
@@ -31,9 +32,7 @@ class Search:
     """Finds the step for one recording: a guess from plain rounding of its coefficients, corrected by what coding some
     pieces of it shows, then the whole file, corrected until it fits."""
 
-    def __init__(
-        self, audio: np.ndarray, sample_rate: int, coder: Callable[[int], WaveformPackets], strict: bool = False
-    ):
+    def __init__(self, audio: Samples, sample_rate: int, coder: Callable[[int], WaveformPackets], strict: bool = False):
         """`coder` gives what codes at a step; `strict` makes a target that is out of reach an error."""
         self._coder, self._strict = coder, strict
         self._rate = sample_rate
@@ -135,7 +134,7 @@ def _decibels(signal: float, error: float) -> float:
     return 10 * math.log10(max(signal, 1e-30) / max(error, 1e-30))
 
 
-def _pieces(audio: np.ndarray, sample_rate: int, hop: int) -> list[np.ndarray]:
+def _pieces(audio: Samples, sample_rate: int, hop: int) -> list[np.ndarray]:
     """Coefficients [frames, hop], float32, of pieces of equal length spread evenly over audio."""
     transform, size = ExactMDCT(hop), round(PIECE_SECONDS * sample_rate)
     count = min(math.ceil(len(audio) / size), LOOKED_AT)

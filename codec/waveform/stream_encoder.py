@@ -8,6 +8,7 @@ from telucodec.files import container
 from telucodec.files.container import Header
 from telucodec.mdct import ExactMDCT
 from telucodec.waveform.packets import WaveformPackets
+from telucodec.waveform.rate_control import RateControl, Trial
 from telucodec.waveform.restoration import Decoded
 
 
@@ -18,8 +19,17 @@ class StreamEncoder:
     hops, 30 ms; with two, 45 ms. All pushed together give the same bytes, however they were cut.
     """
 
-    def __init__(self, coder: WaveformPackets, header: Header, batch: int = 1, measure: bool = False):
+    def __init__(
+        self,
+        coder: WaveformPackets,
+        header: Header,
+        batch: int = 1,
+        measure: bool = False,
+        control: RateControl | None = None,
+    ):
+        """`control` chooses the steps of packets that have their own."""
         self.coder, self.header = coder, header
+        self._control = control
         self._measure = measure  # whether to listen to what a decoder gives, for `error`
         self._batch = batch  # independent packets to code side by side; more is faster and later
         self._transform = ExactMDCT(coder.hop)
@@ -72,7 +82,7 @@ class StreamEncoder:
         packets = [chosen[start : start + size] for start in range(0, count, size)]
         if not packets:
             return b""
-        if self.header.key_packets > 1:
+        if self.header.key_packets > 1 or self._control:
             return b"".join(self._next(packet) for packet in packets)
         payloads, decoded = self.coder.encode(packets)
         for packet, frames in zip(packets, decoded, strict=True):
@@ -91,10 +101,24 @@ class StreamEncoder:
         self.error += float(np.square(audio[max(-start, 0) : end]).sum())
 
     def _next(self, packet: np.ndarray) -> bytes:
-        """A packet that continues the one before."""
-        if self._number % self.header.key_packets == 0:
+        """A packet that continues the one before, unless it is a key packet."""
+        number, self._number = self._number, self._number + 1
+        if number % self.header.key_packets == 0:
             self._walk = self.coder.start()
+        if self._control:
+            return self._controlled(self._control, number, packet)
         (payload,), (decoded,) = self.coder.encode([packet], self._walk)
         self._account(packet, decoded)
-        self._number += 1
-        return container.write_packet(self._number - 1, payload)
+        return container.write_packet(number, payload)
+
+    def _controlled(self, control: RateControl, number: int, packet: np.ndarray) -> bytes:
+        """The same at the step that fits; a packet that may hold nothing is empty, and the next one starts afresh."""
+
+        def encode(step: int) -> Trial:
+            walk = self._walk.copy()
+            (payload,), _ = self.coder.encode([packet], walk, step)
+            return Trial(container.write_packet(number, payload), walk)
+
+        chosen = control.pick(encode) or Trial(container.write_packet(number, b""), self.coder.start())
+        self._walk = chosen.walk
+        return chosen.packet

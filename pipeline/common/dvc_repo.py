@@ -24,11 +24,16 @@ class DvcError(Exception):
     """DVC cannot answer; the message is DVC's own."""
 
 
+class DvcBusyError(DvcError):
+    """Another DVC process keeps the workspace locked."""
+
+
 def stages() -> tuple[list[str], set[str]]:
     """The names of all stages, each after the stages it depends on, and those that are not up to date.
 
     Raises:
-        DvcError: dvc.yaml is invalid, or another DVC process keeps the workspace locked for longer than LOCK_SECONDS.
+        DvcBusyError: another DVC process keeps the workspace locked for longer than LOCK_SECONDS.
+        DvcError: dvc.yaml or dvc.lock is invalid.
     """
     deadline = time.monotonic() + LOCK_SECONDS
     while True:
@@ -36,7 +41,7 @@ def stages() -> tuple[list[str], set[str]]:
             return _stages()
         except LockError as error:  # as of an editor that asks for the status
             if time.monotonic() > deadline:
-                raise DvcError(f"DVC: {error}") from None
+                raise DvcBusyError(f"DVC: {error}") from None
             time.sleep(LOCK_SECONDS / 60)
         except DvcException as error:
             raise DvcError(f"DVC: {error}") from None
@@ -70,6 +75,9 @@ def repair() -> None:
     """After a kill: replace files that DVC may have been writing. It writes dvc.lock and rwlock in place and cannot read halves.
 
     The kept dvc.lock is at worst an old one: DVC then takes later results from its cache.
+
+    Raises:
+        DvcBusyError: another DVC process keeps the workspace locked, so that nobody can tell.
     """
     rwlock = Path(".dvc/tmp/rwlock")
     with contextlib.suppress(FileNotFoundError):
@@ -77,12 +85,27 @@ def repair() -> None:
             json.loads(rwlock.read_text(encoding="utf-8"))
         except json.JSONDecodeError:
             rwlock.unlink()
+    lock = Path("dvc.lock")
+    if _fault() is None or not lock.exists():
+        return
+    broken = lock.read_bytes()
+    lock.unlink()
+    if _fault() is not None:  # so it is not dvc.lock
+        with files.whole_file(lock) as temporary:
+            temporary.write_bytes(broken)
+    elif _kept_lock().exists():
+        files.write_text(lock, _kept_lock().read_text(encoding="utf-8"))
+
+
+def _fault() -> Exception | None:
+    """What DVC cannot read here; half a file causes errors of many kinds."""
     try:
         stages()
-    except Exception:  # half a file causes errors of many kinds in DVC
-        Path("dvc.lock").unlink(missing_ok=True)
-        if _kept_lock().exists():
-            files.write_text(Path("dvc.lock"), _kept_lock().read_text(encoding="utf-8"))
+    except DvcBusyError:
+        raise
+    except Exception as error:
+        return error
+    return None
 
 
 def _kept_lock() -> Path:

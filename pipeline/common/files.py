@@ -14,6 +14,7 @@ from telucodec.files import whole
 
 MANIFEST = Path("data/manifest.jsonl")
 REJECTED = Path("data/rejected.md")
+NEAR_DUPLICATES = Path("data/near_duplicates.md")
 DATA_CARD = Path("data/card.md")
 SHARDS = Path("data/shards")
 MODELS = Path("data/models")

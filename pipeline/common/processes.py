@@ -1,10 +1,12 @@
-"""Worker processes that never outlive their stage."""
+"""Worker processes that never outlive their stage, and where programs are found."""
 
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 
 
 def workers(processes: int | None = None) -> ProcessPoolExecutor:
@@ -25,3 +27,8 @@ def end_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=wait, daemon=True).start()
+
+
+def own_path() -> str:
+    """PATH with the programs of this Python's environment first, which need not be activated."""
+    return f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"

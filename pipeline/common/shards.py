@@ -30,6 +30,7 @@ class Shards:
     """
 
     def __init__(self, folder: Path):
+        self.folder = folder
         self.clips: list[dict[str, Any]] = list(files.read_lines(folder / INDEX))
         mapped = {name: np.memmap(folder / name, "<i2", "r") for name in sorted({clip["shard"] for clip in self.clips})}
         self._audio = [mapped[clip["shard"]][clip["offset"] : clip["offset"] + clip["length"]] for clip in self.clips]
@@ -66,9 +67,13 @@ class Shards:
         return audible
 
     def crops(self, random: np.random.Generator, count: int, samples: int) -> np.ndarray:
-        """Random crops [count, samples], float32, from `places`. A clip shorter than a crop is padded with zeros."""
-        crops = np.zeros((count, samples), np.float32)
-        for crop, number, start in zip(crops, *self.places(random, count, samples), strict=True):
+        """Random crops [count, samples], float32, from `places`."""
+        return self.cut(*self.places(random, count, samples), samples)
+
+    def cut(self, numbers: np.ndarray, starts: np.ndarray, samples: int) -> np.ndarray:
+        """Crops [count, samples], float32, of clips [count] from samples [count] on. A short clip is padded with zeros."""
+        crops = np.zeros((len(numbers), samples), np.float32)
+        for crop, number, start in zip(crops, numbers, starts, strict=True):
             part = self._audio[number][start : start + samples]
             np.multiply(part, self.factors[number], out=crop[: len(part)], casting="unsafe")
         return crops

@@ -2,21 +2,17 @@
 
 import os
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from importlib import metadata
 
 from packaging.requirements import Requirement
 
 from pipeline import judges, peers
-from pipeline.common import files
+from pipeline.common import files, prefect_server
 from pipeline.common import params as parameters
 from pipeline.doctor.workspace import dvc, git
 from telucodec.cli import doctor
 from telucodec.cli.doctor import Finding, libraries
-
-SECONDS = 3  # for a server to answer
 
 
 def main() -> None:
@@ -82,24 +78,12 @@ def settings() -> Iterator[Finding]:
 
 def prefect() -> Finding:
     """Whether the Prefect server answers that runs would use."""
-    address = os.environ.get("PREFECT_API_URL")
+    address = prefect_server.address()
     if not address:
-        return Finding(
-            "Prefect server",
-            "note",
-            "PREFECT_API_URL names none; a flow starts its own",
-        )
-    try:
-        with urllib.request.urlopen(f"{address.rstrip('/')}/health", timeout=SECONDS):
-            return Finding("Prefect server", "ok", f"answers at {address}")
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "reason", error)
-        return Finding(
-            "Prefect server",
-            "fault",
-            f"{address}: {reason}",
-            "start it (make serve), or unset PREFECT_API_URL",
-        )
+        return Finding("Prefect server", "note", "PREFECT_API_URL names none; a flow starts its own")
+    if reason := prefect_server.fault(address):
+        return Finding("Prefect server", "fault", f"{address}: {reason}", prefect_server.remedy())
+    return Finding("Prefect server", "ok", f"answers at {address}")
 
 
 def tracking() -> Finding:

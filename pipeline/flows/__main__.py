@@ -6,6 +6,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from pipeline.common import prefect_server
 from pipeline.common.yaml12 import YamlError, parse
 
 if TYPE_CHECKING:
@@ -54,6 +55,21 @@ def run(arguments: argparse.Namespace) -> None:
 
         serve.serve(arguments.port) if arguments.command == "serve" else serve.demo(arguments.port)
         return
+    address = prefect_server.address()
+    if address and (reason := prefect_server.fault(address)):
+        sys.exit(f"error: no Prefect server at {address}: {reason}; {prefect_server.remedy()}")
+    try:
+        run_flow(arguments)
+    except Exception:
+        if address is None or not (reason := prefect_server.fault(address)):
+            raise
+        kept = "finished stages and experiments are kept; run the same command to continue"
+        sys.exit(
+            f"error: the Prefect server at {address} has gone: {reason}; {kept}, but first {prefect_server.remedy()}"
+        )
+
+
+def run_flow(arguments: argparse.Namespace) -> None:
     from pipeline.flows import flows, workspace
 
     if arguments.command == "sweep":

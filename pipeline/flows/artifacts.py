@@ -13,6 +13,7 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 from prefect.client.orchestration import get_client
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from pipeline.common import dvc_repo, files
 
@@ -49,7 +50,8 @@ class Progress:
             self._show(100.0, "")
 
     def _show(self, percent: float, headline: str) -> None:
-        with optional("progress"):
+        # Without retries, which can take minutes each: the next line shows the progress again.
+        with optional("progress"), temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
             if self._artifact is None:
                 description = f"{self._stage}: of {self._epochs} epochs"
                 created = create_progress_artifact(percent, key=self._key, description=description)

@@ -10,9 +10,9 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 
 from pipeline.common import files
+from pipeline.common.processes import own_path
 
 POOL = "telucodec"
 START_SECONDS = 180
@@ -32,7 +32,7 @@ def environment(port: int) -> dict[str, str]:
         "PREFECT_WORKER_QUERY_SECONDS": "5",
         "DO_NOT_TRACK": "1",
         "TELUCODEC_ROOT": str(files.repository()),
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PATH": own_path(),
     }
 
 

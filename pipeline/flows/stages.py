@@ -17,6 +17,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed, Failed
 
 from pipeline.common import dvc_repo, files
+from pipeline.common.processes import own_path
 from pipeline.flows import guard
 from pipeline.flows.artifacts import Progress
 from pipeline.flows.workspace import MARK
@@ -32,7 +33,7 @@ Command = subprocess.Popen[str]
 @contextlib.contextmanager
 def started(command: list[str], fresh: bool = False) -> Iterator[Command]:
     """A command in a new session; it and all its children end when this block or this process ends."""
-    environment = os.environ | {MARK: str(files.repository()), "PYTHONUNBUFFERED": "1"}
+    environment = os.environ | {MARK: str(files.repository()), "PYTHONUNBUFFERED": "1", "PATH": own_path()}
     if fresh:
         environment["TELUCODEC_FRESH"] = "1"
     process = subprocess.Popen(

@@ -105,7 +105,7 @@ def _pair(bench: Bench) -> tuple[Run, Run]:
 def _batch(run: Run) -> Tensor:
     """Audio [batch, samples] on the CPU, the same for every run."""
     samples = SECONDS * 16000
-    return torch.from_numpy(run.training.crops(np.random.default_rng(1), BATCH, samples))
+    return torch.from_numpy(run.batches.shards.crops(np.random.default_rng(1), BATCH, samples))
 
 
 def _task(run: Run) -> TokenTask:

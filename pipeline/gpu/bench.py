@@ -13,6 +13,7 @@ from pipeline import train
 from pipeline.common import files
 from pipeline.common import params as parameters
 from pipeline.common.shards import Shards
+from pipeline.gpu import lanes
 from pipeline.training.loop import Run
 
 VALIDATED = 2  # clips: the checks need the state after a validation, not its figures
@@ -25,9 +26,14 @@ class FewClips(Shards):
 
 @dataclass(frozen=True)
 class Bench:
-    """Makes training runs from params.yaml in the working directory."""
+    """Makes training runs from params.yaml in the working directory.
+
+    Args:
+        models: that the bundle trains.
+    """
 
     device: torch.device
+    models: tuple[str, ...]
 
     @property
     def small(self) -> bool:
@@ -38,17 +44,18 @@ class Bench:
         """A number of steps."""
         return small if self.small else full
 
-    def run(self, **overrides: object) -> Run:
-        """A run before its start. `__` in a name stands for the dot of a parameter: `train__batch=8`."""
-        changes = {name.replace("__", "."): value for name, value in overrides.items()}
+    def run(self, model: str = "tokens", **overrides: object) -> Run:
+        """A run before its start. `__` in a name stands for a dot in a key of the model's parameters: `train__batch=8`."""
         fixed = {"train.processes": 1, "train.compile": False, "train.minutes": None, "train.device": self.device.type}
-        run = train.prepare(parameters.load_with(fixed | changes), "tokens")
+        changes = fixed | {name.replace("__", "."): value for name, value in overrides.items()}
+        changes = {lanes.section(model) + key: value for key, value in changes.items()}
+        run = train.prepare(parameters.load_with(changes), model)
         run.validation = FewClips(files.SHARDS / "validation")
         return run
 
-    def started(self, **overrides: object) -> Run:
+    def started(self, model: str = "tokens", **overrides: object) -> Run:
         """A run that is ready for its first step."""
-        run = self.run(**overrides)
+        run = self.run(model, **overrides)
         run.start()
         return run
 

@@ -1,4 +1,4 @@
-"""Checks of a machine and of the code on it, each in a box of time: `python -m pipeline.gpu.checks RESULTS_DIR SECONDS`.
+"""Checks of a machine and of the code on it, each in a box of time: `python -m pipeline.gpu.checks RESULTS_DIR SECONDS MODEL...`.
 
 They run in the folder that holds params.yaml and data/shards. checks.json gets the verdict and the numbers of each, as soon as it
 ends. Without a GPU all of them run in a small version.
@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -56,18 +56,18 @@ def every(profile: Path) -> dict[str, Check]:
             agreement.full_float32, 10, {"codes_differing": 0.01, "transform_error": 1e-5, "spectra_error": 1e-4}
         ),
         "half": Check(agreement.half, 10, {"loss_error": 0.1, "gradient_error": 0.5, "codes_differing": 0.2}),
-        "throughput": Check(speed.throughput, 40),
-        "waiting": Check(speed.waiting, 15, {"share": 0.2}),
-        "kernels": Check(functools.partial(speed.kernels, table=profile), 20),
+        "throughput": Check(speed.throughput, 45),
+        "waiting": Check(speed.waiting, 20, {"share": 0.2}),
+        "kernels": Check(functools.partial(speed.kernels, table=profile), 25),
         "curve": Check(repeats.curve, 30, {"rise": 0.05}),
         "compiled": Check(agreement.compiled, 75, {"first_loss_error": 0.02, "mean_loss_error": 0.05}),
     }
 
 
-def run(results: Path, seconds: float) -> dict[str, Verdict]:
+def run(results: Path, models: Sequence[str], seconds: float) -> dict[str, Verdict]:
     """Do the checks that checks.json does not hold yet, and write it after each. One that cannot start in time is skipped."""
     deadline = time.monotonic() + seconds
-    bench = Bench(device.choose("auto"))
+    bench = Bench(device.choose("auto"), tuple(models))
     checks = every(results / PROFILE)
     verdicts = read(results)
     for name, check in checks.items():
@@ -83,25 +83,20 @@ def run(results: Path, seconds: float) -> dict[str, Verdict]:
     return verdicts
 
 
-def in_own_process(results: Path, seconds: float) -> dict[str, Verdict]:
+def in_own_process(results: Path, models: Sequence[str], seconds: float) -> dict[str, Verdict]:
     """As `run`, in processes of their own: a check that crashes or hangs costs only itself, and no GPU memory stays behind."""
     deadline = time.monotonic() + seconds
     names = list(every(results / PROFILE))
     while len(before := read(results)) < len(names):
         left = deadline - time.monotonic()
         if left > 0:
-            command = [sys.executable, "-m", "pipeline.gpu.checks", str(results), str(left)]
+            command = [sys.executable, "-m", "pipeline.gpu.checks", str(results), str(left), *models]
             with contextlib.suppress(subprocess.TimeoutExpired):
                 subprocess.run(command, timeout=left + GRACE_SECONDS)
         if len(read(results)) == len(before):
             rest = LATE if left <= 0 else {"result": "failed", "reason": "the process of the checks did not start"}
             write(results, dict.fromkeys(names, rest) | before)
     return read(results)
-
-
-def steps_per_second(verdicts: Mapping[str, Verdict]) -> float | None:
-    """Of training with the batch of params.yaml and the discriminator, if it was measured."""
-    return verdicts["throughput"].get("numbers", {}).get("steps_per_second")
 
 
 def read(results: Path) -> dict[str, Verdict]:
@@ -165,10 +160,10 @@ def _said(verdict: Verdict) -> str:
     )
 
 
-def main(results: Path, seconds: float) -> None:
+def main(results: Path, seconds: float, models: Sequence[str]) -> None:
     with device.reproducible(parameters.load().train.threads):
-        run(results, seconds)
+        run(results, models, seconds)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), float(sys.argv[2]))
+    main(Path(sys.argv[1]), float(sys.argv[2]), sys.argv[3:])

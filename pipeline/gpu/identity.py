@@ -3,11 +3,12 @@
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 from pipeline.common.stage import StageError
 
 BUNDLE = "bundle.json"
-PARTS = {"params": "params.yaml", "data": "shards", "code": "code", "start_from": "start_from"}
+PARTS = {"params": "params.yaml", "data": "shards", "code": "code", "start_from": "start_from", "codec": "codec"}
 
 
 def identify(folder: Path) -> dict[str, str]:
@@ -21,8 +22,21 @@ def read(folder: Path) -> dict[str, str]:
     Raises:
         StageError: there is no bundle.
     """
+    return _about(folder, "ids")
+
+
+def models(folder: Path) -> list[str]:
+    """The models that a bundle trains.
+
+    Raises:
+        StageError: there is no bundle.
+    """
+    return _about(folder, "models")
+
+
+def _about(folder: Path, name: str) -> Any:
     try:
-        return json.loads((folder / BUNDLE).read_text(encoding="utf-8"))["ids"]
+        return json.loads((folder / BUNDLE).read_text(encoding="utf-8"))[name]
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise StageError(f"{folder} holds no bundle ({error}); make it with `python -m pipeline.gpu.bundle`") from None
 

@@ -1,24 +1,28 @@
 """Take in what `run.sh` wrote on the machine with the GPU: `python -m pipeline.gpu.results DIR [--bundle DIR]`.
 
-The weights go into a folder that `train.start_from` can name, the figures into docs/figures/gpu.json.
+The weights go into a folder from which trainings can start, the figures into docs/figures/gpu.json.
 """
 
 import argparse
 import hashlib
 import json
-import shutil
+import statistics
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
 from pipeline.common import files
 from pipeline.common.stage import StageError
-from pipeline.gpu import identity
+from pipeline.gpu import identity, lanes
 from pipeline.gpu.bundle import OUTPUT
-from pipeline.gpu.outputs import CHECKS, FIGURES
+from pipeline.gpu.outputs import CHECKS, FIGURES, HISTORY, archive
+from pipeline.training import start_from
+from pipeline.training.tokens import DISCRIMINATOR
 
 WEIGHTS = Path("build/gpu-weights")  # ignored by git, unknown to DVC
 PAGE = Path("docs/figures/gpu.json")
+NAMES = start_from.WEIGHTS, "config.json", DISCRIMINATOR, HISTORY, FIGURES  # in the archive of a model
 
 
 def take_in(results: Path, bundle: Path) -> Path | None:
@@ -29,7 +33,7 @@ def take_in(results: Path, bundle: Path) -> Path | None:
         bundle: folder of the bundle that it ran.
 
     Returns:
-        The folder for `train.start_from`; None if the run was killed before its first epoch.
+        The folder for `start_from`, in the layout of `codec/weights`; None if the run was killed before its first epoch.
 
     Raises:
         StageError: there are no results, they belong to another bundle, or a file is damaged.
@@ -39,37 +43,41 @@ def take_in(results: Path, bundle: Path) -> Path | None:
     if other:
         parts = ", ".join(other)
         raise StageError(f"{results} does not belong to {bundle}: {parts} differ; name its own bundle with --bundle")
-    checksums: dict[str, str] = figures.get("sha256", {})
-    for name, checksum in checksums.items():
-        if not (results / name).exists() or hashlib.sha256((results / name).read_bytes()).hexdigest() != checksum:
-            raise StageError(f"{results / name} is missing or damaged; copy the results again")
+    archives = {model: results / archive(model) for model in lanes.MODELS if (results / archive(model)).exists()}
+    trained = {model: _contents(path) for model, path in archives.items()}
     checks = _read(results / CHECKS) if (results / CHECKS).exists() else {}
-    files.write_json(PAGE, summary(figures, checks))
-    if not checksums:
+    trainings = {model: json.loads(contents[FIGURES]) for model, contents in trained.items()}
+    files.write_json(PAGE, summary(figures, checks, trainings))
+    if not trained:
         return None
-    folder = WEIGHTS / checksums["model.safetensors"][:8]
-    with files.whole_folder(folder / "tokens") as temporary:
-        for name in checksums:
-            shutil.copy(results / name, temporary)
-    return folder
+    digest = hashlib.sha256(b"".join(contents[start_from.WEIGHTS] for contents in trained.values()))
+    place = WEIGHTS / digest.hexdigest()[:8]
+    with files.whole_folder(place) as folder:
+        for model, contents in trained.items():
+            lanes.folder(model, folder).mkdir(parents=True, exist_ok=True)
+            for name, data in contents.items():
+                (lanes.folder(model, folder) / name).write_bytes(data)
+    return place
 
 
-def summary(figures: dict[str, Any], checks: dict[str, Any]) -> dict[str, Any]:
+def summary(figures: dict[str, Any], checks: dict[str, Any], trainings: dict[str, Any]) -> dict[str, Any]:
     """The figures for the documentation: a table as `pipeline.common.tables` shows it, and all numbers behind it."""
     machine, seconds = figures["machine"], figures.get("seconds", {})
     rows = [["GPU", str(machine["gpu"])], ["PyTorch, CUDA, driver", _versions(machine)]]
-    start = [seconds.get(name) for name in ("install", "unpack", "initialise")]
+    start = [seconds.get(name) for name in ("install", "unpack")]
     if all(part is not None for part in start):
-        rows.append(["from unpacking to the first step", f"{sum(start):.0f} s"])
+        rows.append(["installing and unpacking", f"{sum(start):.0f} s"])
     for row in checks.get("throughput", {}).get("numbers", {}).get("rows", []):
-        label = f"training, batch {row['batch']}, {row['phase'].replace('_', ' ')}"
+        label = f"training alone, {row['model']}, batch {row['batch']}"
         rows.append([label, "out of memory" if row.get("out_of_memory") else _speed(row)])
     for name, row in checks.items():
         rows.append([f"check: {name}", row["result"] + (f" ({row['reason']})" if "reason" in row else "")])
-    if training := figures.get("training"):
+    for model, training in trainings.items():
         state = "" if training["finished"] else ", not finished"
-        rows.append(["training", f"{training['minutes']:.1f} minutes, {training['steps']} steps{state}"])
-    return {"columns": ["measured", "value"], "rows": rows, **figures, "checks": checks}
+        speed = statistics.median(training["audio_seconds_per_second"] or [0.0])
+        told = f"{training['minutes']:.1f} minutes, {training['steps']:,} steps, {speed:,.0f} audio-seconds per second"
+        rows.append([f"training beside the others, {model}, batch {training['batch']}", told + state])
+    return {"columns": ["measured", "value"], "rows": rows, **figures, "checks": checks, "training": trainings}
 
 
 def _versions(machine: dict[str, Any]) -> str:
@@ -88,6 +96,30 @@ def _read(path: Path) -> dict[str, Any]:
         raise StageError(f"{path} cannot be read ({error}); name the results folder of run.sh") from None
 
 
+def _contents(path: Path) -> dict[str, bytes]:
+    """The files in the archive of a model.
+
+    Raises:
+        StageError: the archive is damaged.
+    """
+    try:
+        with zipfile.ZipFile(path) as packed:
+            contents = {name: packed.read(name) for name in packed.namelist() if name in NAMES}
+        json.loads(contents[FIGURES])
+        contents[start_from.WEIGHTS]
+        return contents
+    except (OSError, ValueError, LookupError, zipfile.BadZipFile) as error:
+        raise StageError(f"{path} is damaged ({error}); copy the results again") from None
+
+
+def starting(folder: Path) -> str:
+    """The arguments with which trainings start from the weights in a folder."""
+    there = [model for model in lanes.MODELS if lanes.folder(model, folder).exists()]
+    return " ".join(
+        f"-S {lanes.section(model)}train.start_from={lanes.folder(model, folder).parent}" for model in there
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m pipeline.gpu.results", description="Take in results from a GPU.")
     parser.add_argument("results", type=Path, metavar="DIR", help="the results folder of run.sh")
@@ -101,7 +133,7 @@ def main() -> None:
     if folder is None:
         print("no weights: the run ended before its first epoch")
     else:
-        print(f"weights in {folder}; train on from them with -S train.start_from={folder}")
+        print(f"weights in {folder}; train on from them with {starting(folder)}")
 
 
 if __name__ == "__main__":

@@ -1,67 +1,103 @@
-"""Training on the machine with the GPU until the minutes are used up."""
+"""Training on the machine with the GPU until the minutes are used up.
 
+python -m pipeline.gpu.training RESULTS_DIR SECONDS MODEL SHARE [MODEL SHARE]...    one lane: one model after the other
+"""
+
+import sys
 import time
-from collections.abc import Mapping
+from pathlib import Path
 
 from pipeline import train
+from pipeline.common import files
 from pipeline.common import params as parameters
-from pipeline.gpu.outputs import Outputs
+from pipeline.common.stage import StageError
+from pipeline.gpu import lanes
+from pipeline.gpu.outputs import save
 from pipeline.training import device
+from pipeline.training.loop import Run
 
-EPOCH_SECONDS = 15  # between two validations, and the most that a killed run loses
-RESERVED_SECONDS = 10  # for what follows the last epoch, besides the prior
-PRIOR_STEP_SECONDS = 0.02
+EPOCH_SECONDS = 20  # between two validations, and the most that a killed run loses
+FIRST_STEPS = 40  # of the first epoch, which tells how many steps fit into the others
+RESERVED_SECONDS = 15  # for what follows the last epoch, besides the prior
+PRIOR_STEP_SECONDS = 0.1
 LEAST_SECONDS = 5
 ENDLESS = 1_000_000  # epochs: the minutes alone end the run and shape its schedule
 
 
-def until(deadline: float, outputs: Outputs, overrides: Mapping[str, object], steps_per_second: float | None) -> None:
-    """Train with params.yaml until `deadline` on the monotonic clock, and keep the results of every epoch.
+def lane(results: Path, seconds: float, models: lanes.Lane) -> None:
+    """Train models one after the other, each for its share of the seconds.
 
-    Args:
-        overrides: values of parameters by dotted key.
-        steps_per_second: as measured; it sets the length of an epoch. None: that of params.yaml.
+    Raises:
+        StageError: a training failed. The results of the last finished epoch stay.
+    """
+    deadline, left = time.monotonic() + seconds, 1.0
+    for model, share in models:
+        now = time.monotonic()
+        until(now + (deadline - now) * share / left, results, model)
+        left -= share
+
+
+def until(deadline: float, results: Path, model: str) -> None:
+    """Train a model with params.yaml until `deadline` on the monotonic clock, and keep the results of every epoch.
 
     Raises:
         StageError: the training failed. The results of the last finished epoch stay.
     """
     began = time.monotonic()
-    loop = parameters.load().train
-    reserved = RESERVED_SECONDS + PRIOR_STEP_SECONDS * loop.prior_steps
-    steps = loop.steps_per_epoch if steps_per_second is None else max(round(EPOCH_SECONDS * steps_per_second), 1)
-    params = parameters.load_with(
-        {
-            "train.minutes": max(deadline - began - reserved, LEAST_SECONDS) / 60,
-            "train.epochs": ENDLESS,
-            "train.steps_per_epoch": steps,
-            "train.processes": 1,
-            **overrides,
-        }
-    )
-    with device.reproducible(params.train.threads):
-        run = train.prepare(params, "tokens")
-        print(f"training for {params.train.minutes:.1f} minutes, {steps} steps an epoch", flush=True)
+    prior = parameters.load().train.prior_steps if model == "tokens" else 0
+    seconds = max(deadline - began - RESERVED_SECONDS - PRIOR_STEP_SECONDS * prior, LEAST_SECONDS)
+    at = f"{lanes.section(model)}train."
+    fixed = {"minutes": seconds / 60, "epochs": ENDLESS, "steps_per_epoch": FIRST_STEPS, "processes": 1}
+    params = parameters.load_with({at + name: value for name, value in fixed.items()})
+    with device.reproducible(params.loop(model).threads):
+        run = train.prepare(params, model)
+        print(f"{model}: training for {seconds / 60:.1f} minutes", flush=True)
+        steps = 0
 
         def report(figures: dict[str, float]) -> None:
-            if run.epoch == 0:
-                outputs.add(seconds=outputs.figures["seconds"] | {"initialise": time.monotonic() - began})
+            nonlocal steps
+            steps += run.settings.steps_per_epoch if run.epoch else 0
             keep(finished=False)
             train.print_epoch(run, figures)
+            if run.epoch:
+                _set_steps(run, seconds)
 
         def keep(finished: bool) -> None:
-            outputs.save(
-                run.task,
-                run.history,
-                training={
-                    "finished": finished,
-                    "epochs": run.epoch,
-                    "steps": run.epoch * steps,
-                    "minutes": run.seconds / 60,
-                    "audio_seconds_per_second": [row["audio_seconds_per_second"] for row in run.speed],
-                    "first": run.history[0],
-                    "last": run.history[-1],
-                },
-            )
+            figures = {
+                "finished": finished,
+                "epochs": run.epoch,
+                "steps": steps,
+                "minutes": run.seconds / 60,
+                "initialise": began_training - began,
+                "batch": run.settings.batch,
+                "audio_seconds_per_second": [row["audio_seconds_per_second"] for row in run.speed],
+                "first": run.history[0],
+                "last": run.history[-1],
+            }
+            save(results, run.task, run.history, figures)
 
+        began_training = time.monotonic()
         run.train(None, report)
         keep(finished=True)
+    with files.whole_folder(files.MODELS / model) as folder:  # the next model of the lane may need it
+        run.task.save(folder)
+
+
+def _set_steps(run: Run, seconds: float) -> None:
+    """Let the next epoch take EPOCH_SECONDS, or what is left."""
+    settings = run.settings
+    per_second = run.speed[-1]["audio_seconds_per_second"] / settings.batch / settings.crop_seconds
+    steps = round(min(EPOCH_SECONDS, seconds - run.seconds) * per_second)
+    run.settings = settings.model_copy(update={"steps_per_epoch": max(steps, 1)})
+
+
+def main(results: str, seconds: str, *models: str) -> None:
+    shares = [float(share) for share in models[1::2]]
+    try:
+        lane(Path(results), float(seconds), list(zip(models[::2], shares, strict=True)))
+    except StageError as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

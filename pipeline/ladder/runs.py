@@ -9,6 +9,7 @@ import time
 from typing import NamedTuple
 
 from pipeline.common import dvc_repo, files
+from pipeline.common.processes import own_path
 from pipeline.ladder.plan import Run
 
 STAGE = "train@tokens"
@@ -39,7 +40,7 @@ def perform(run: Run, seed: int) -> Result:
     command = [sys.executable, "-m", "dvc", "exp", "run", "--temp", "--name", name]
     for key, value in overrides.items():
         command += ["--set-param", f"{key}={json.dumps(value, ensure_ascii=False)}"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}  # rungs run side by side
+    environment = os.environ | {"PATH": own_path(), "OMP_NUM_THREADS": "1"}  # rungs run side by side
     output = ""
     for _ in range(LOCK_ATTEMPTS):
         done = subprocess.run([*command, STAGE], capture_output=True, text=True, env=environment)

@@ -24,7 +24,7 @@ def _code(audio: np.ndarray, kbps: float) -> Coded:
     done = subprocess.run(["node", str(SCRIPT)], input=data, capture_output=True, env=environment)
     if done.returncode:
         raise PeerError(f"node {SCRIPT} failed: {done.stderr.decode(errors='replace').strip()}")
-    return Coded(np.frombuffer(done.stdout, np.float32), sum(packets))
+    return Coded(np.frombuffer(done.stdout, np.float32), sum(map(len, packets)))
 
 
 def _missing() -> str | None:

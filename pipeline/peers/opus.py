@@ -1,20 +1,23 @@
 """Opus, encoded by the libopus that comes with PyAV (1.6.1 in av 18) and decoded by the one in soundfile."""
 
+import ctypes
+import functools
 import io
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import soundfile
 
-from pipeline.peers.peer import SAMPLE_RATE, Coded, Peer
+from pipeline.peers.peer import SAMPLE_RATE, Coded, Peer, PeerError
 from telucodec.audio.samples import whole_numbers
 
 FRAME_MS = 20
 COMPLEXITY = 10  # the encoder's best
 
 
-def encode(audio: np.ndarray, kbps: float, application: str) -> tuple[bytes, list[int]]:
-    """An Ogg Opus file, and the bytes of each packet; VBR around the rate asked for.
+def encode(audio: np.ndarray, kbps: float, application: str) -> tuple[bytes, list[bytes]]:
+    """An Ogg Opus file, and its packets; VBR around the rate asked for.
 
     Args:
         audio: float32 [samples] at 16 kHz, so at most wide band.
@@ -30,7 +33,7 @@ def encode(audio: np.ndarray, kbps: float, application: str) -> tuple[bytes, lis
         frame = av.AudioFrame.from_ndarray(whole_numbers(audio)[None], format="s16", layout="mono")
         frame.sample_rate = SAMPLE_RATE
         for packet in [*stream.encode(frame), *stream.encode(None)]:
-            packets.append(packet.size)
+            packets.append(bytes(packet))
             ogg.mux(packet)
     return file.getvalue(), packets
 
@@ -42,7 +45,46 @@ def missing() -> str | None:
 def _code(audio: np.ndarray, kbps: float) -> Coded:
     data, packets = encode(audio, kbps, "audio")
     decoded, _ = soundfile.read(io.BytesIO(data), dtype="float32")  # without the pre-skip
-    return Coded(decoded, sum(packets))
+    return Coded(decoded, sum(map(len, packets)))
+
+
+def decode(packets: list[bytes | None]) -> np.ndarray:
+    """Packets to float32 samples at 16 kHz by PyAV's libopus, which conceals those that are None; the encoder's delay is left in.
+
+    Raises:
+        PeerError: this PyAV does not come with a libopus that can be called, or that refuses a packet.
+    """
+    library, error = _library(), ctypes.c_int()
+    decoder = library.opus_decoder_create(SAMPLE_RATE, 1, ctypes.byref(error))
+    try:
+        parts = []
+        for packet in packets:
+            part = (ctypes.c_float * (SAMPLE_RATE * FRAME_MS // 1000))()
+            size = 0 if packet is None else len(packet)
+            if library.opus_decode_float(decoder, packet, size, part, len(part), 0) != len(part):
+                raise PeerError("libopus refuses a packet")
+            parts.append(np.array(part, np.float32))
+        return np.concatenate(parts)
+    finally:
+        library.opus_decoder_destroy(decoder)
+
+
+@functools.cache
+def _library() -> ctypes.CDLL:
+    import av
+
+    folder = Path(av.__file__).parents[1]
+    found = sorted([*folder.glob("av.libs/libopus*"), *folder.glob("av/.dylibs/libopus*")])
+    if not found:
+        raise PeerError("to lose packets of Opus, install PyAV from a wheel, which has a libopus: pip install av")
+    library = ctypes.CDLL(str(found[0]))
+    library.opus_decoder_create.restype = ctypes.c_void_p
+    library.opus_decoder_destroy.argtypes = [ctypes.c_void_p]
+    library.opus_decode_float.argtypes = [
+        *(ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int32),
+        *(ctypes.POINTER(ctypes.c_float), ctypes.c_int, ctypes.c_int),
+    ]
+    return library
 
 
 PEER = Peer(

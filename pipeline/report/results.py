@@ -13,6 +13,7 @@ from pipeline.common import files, tables
 from pipeline.common.sections import CorpusName
 from pipeline.common.stage import StageError
 from pipeline.common.yaml12 import parse
+from pipeline.corpus import near_duplicates
 from pipeline.corpus.layouts import doubt, note
 from pipeline.report.charts import Series, chart
 from telucodec.operating_point import OperatingPoint
@@ -196,7 +197,8 @@ def codebooks() -> list[dict[str, float]]:
 def doubts(corpus: CorpusName | None) -> list[str]:
     """Sentences on whether the splits hold different speakers."""
     counts = metrics("discover").get("data")
-    return list(filter(None, [counts and doubt(counts["clips"], counts["speakers"]), note(corpus)]))
+    speakers = counts and doubt(counts["clips"], counts["speakers"])
+    return list(filter(None, [speakers, note(corpus), near_duplicates.doubt(near_duplicates.listed())]))
 
 
 def rejected() -> list[tuple[str, list[str]]]:

@@ -3,6 +3,7 @@
 import math
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +13,8 @@ from pipeline.common import files
 from pipeline.common.sections import Params
 from pipeline.common.shards import Shards
 from pipeline.training import start_from
-from pipeline.training.task import Crops, Draws, Task
+from pipeline.training.batches import Batch, Batches
+from pipeline.training.task import Draws, Task
 from telucodec.networks.enhancer.decoded import decoded
 from telucodec.networks.enhancer.model import Enhancer, EnhancerConfig, Frames
 from telucodec.networks.tokens.adversary import Adversary, balanced
@@ -30,18 +32,17 @@ HEARD = 2  # the discriminators hear every second item, because they take longer
 DECIBELS = 20 / math.log(10)  # of a neper
 
 
-def task(params: Params, device: torch.device) -> Task:
+def task(params: Params, device: torch.device) -> Task[Enhancer]:
     return EnhancerTask(params, device)
 
 
-class EnhancerTask:
-    """`pipeline.training.task.Task` for the enhancer."""
+class EnhancerTask(Task[Enhancer]):
+    """Speech from packets of every rate, compared with the original by levels and by ear."""
 
     name = "enhancer"
 
     def __init__(self, params: Params, device: torch.device):
         self.settings, self.loop, self.device = params.enhancer.loss, params.enhancer.train, device
-        self.progress = 0.0
         self.codec = WaveformCodec.load(files.MODELS / "waveform").to(device)
         config = EnhancerConfig(hop=self.codec.config.hop, **params.enhancer.model.model_dump())
         self.model = Enhancer(config).to(device)
@@ -52,11 +53,12 @@ class EnhancerTask:
     def compile(self, backend: str = "inductor") -> None:
         self.model.network.compile(backend=backend)
 
-    def start(self, crops: Crops) -> None:
+    def start(self, batches: Batches) -> None:
         if self.origin is not None:
             self.model.load_state_dict(self.origin.state_dict())
 
-    def step(self, audio: Tensor, random: Draws) -> dict[str, Tensor]:
+    def step(self, batch: Batch, random: Draws) -> dict[str, Tensor]:
+        audio = batch.audio
         count, coefficients = len(audio), self.codec.mdct(audio)
         octaves, shaping = random.uniform(*OCTAVES, count), random.integers(*SHAPINGS, count)
         frames = self._decoded(coefficients, octaves, shaping, random.random((count, *coefficients.shape[1:])))
@@ -81,9 +83,6 @@ class EnhancerTask:
         coefficients, _ = self.model(frames, self.model.start(len(frames.steps)))
         return self.codec.mdct.inverse(coefficients, samples)
 
-    def epoch_statistics(self) -> dict[str, float]:
-        return {}
-
     @torch.no_grad()
     def validate(self, shards: Shards) -> dict[str, float]:
         """Means over clips at about 6 kbit/s: distance of mel levels in nepers and SNR in dB, enhanced and not."""
@@ -105,18 +104,12 @@ class EnhancerTask:
     def headline(self, row: dict[str, float]) -> str:
         return f"mel {row['mel']:.3f} of {row['plain_mel']:.3f} Np  SNR {row['snr']:.2f} of {row['plain_snr']:.2f} dB"
 
-    def refuse(self, statistics: dict[str, float], epoch: int) -> None:
-        pass  # at worst it changes nothing
-
-    def state(self) -> dict:
+    def state(self) -> dict[str, Any]:
         return {} if self.adversary is None else self.adversary.state()
 
-    def restore(self, state: dict) -> None:
+    def restore(self, state: dict[str, Any]) -> None:
         if self.adversary is not None:
             self.adversary.restore(state)
-
-    def finish(self, crops: Crops) -> None:
-        pass
 
     def save(self, folder: Path) -> None:
         self.model.save(folder)

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from pipeline.common.sections import Loop
 from pipeline.common.shards import Shards
 from pipeline.common.stage import StageError
-from pipeline.training import crops
+from pipeline.training.batches import Batch, Batches
 from pipeline.training.data_parallel import SharedDraws
 from pipeline.training.task import Draws, Task
 from telucodec.networks import distributed
@@ -34,9 +34,9 @@ class Run:
     Args:
         settings: how to train.
         task: the model and its loss; it and all random draws after it depend on the seed set before.
-        random: source of crops, gains and the draws of a step.
-        training, validation: the splits.
-        crop_samples: length of a training crop.
+        batches: what to train on.
+        random: source of the draws of a step.
+        validation: a split.
         device: where the model is.
 
     Raises:
@@ -46,17 +46,16 @@ class Run:
     def __init__(
         self,
         settings: Loop,
-        task: Task,
+        task: Task[Any],
+        batches: Batches,
         random: np.random.Generator,
-        training: Shards,
         validation: Shards,
-        crop_samples: int,
         device: torch.device,
     ):
         if settings.batch % distributed.ranks():
             raise StageError(f"a batch of {settings.batch} cannot be divided among {distributed.ranks()} processes")
-        self.settings, self.task, self.random, self.device = settings, task, random, device
-        self.training, self.validation, self.crop_samples = training, validation, crop_samples
+        self.settings, self.task, self.batches, self.validation = settings, task, batches, validation
+        self.random, self.device = random, device
         self.optimizer = torch.optim.AdamW(
             task.model.parameters(),
             settings.learning_rate,
@@ -64,8 +63,7 @@ class Run:
             weight_decay=settings.weight_decay,
             fused=device.type == "cuda",
         )
-        self._read = crops.reader(training, device)
-        self.step: Callable[[Tensor, Draws], dict[str, Tensor]] = task.step
+        self.step: Callable[[Batch, Draws], dict[str, Tensor]] = task.step
         self.draws: Draws = SharedDraws(random) if distributed.ranks() > 1 else random
         self.history: list[dict[str, float]] = []  # one row per epoch; row 0 is the state before the first step
         self.statistics: list[dict[str, float]] = []
@@ -106,12 +104,12 @@ class Run:
                 self.step = _parallel(self.task)
             while not self.finished:
                 self._epoch(report, bar)
-            self.task.finish(self.crops)
+            self.task.finish(self.batches)
 
     def start(self, report: Report = lambda figures: None) -> None:
         """Initialise the model from speech and measure it: epoch 0."""
         began = time.monotonic()
-        self.task.start(self.crops)
+        self.task.start(self.batches)
         self._close_epoch({}, report, began)
 
     def _epoch(self, report: Report, bar: tqdm) -> None:
@@ -135,8 +133,9 @@ class Run:
         began = time.monotonic()
         self.task.model.train()
         rows: list[dict[str, Tensor]] = []
-        for step in range(count):
-            rows.append(self._step(step, time.monotonic() - began))
+        batches = self.batches.take(count, self.settings.batch, self.task.ahead(), split=True)
+        for step, batch in enumerate(batches):
+            rows.append(self._step(step, batch, time.monotonic() - began))
             if bar is not None:
                 bar.update()
         values = iter(torch.stack([value for row in rows for value in row.values()]).tolist() if rows else ())
@@ -149,11 +148,10 @@ class Run:
                 terms.setdefault(name, []).append(value)
         return terms
 
-    def _step(self, step: int, elapsed: float) -> dict[str, Tensor]:
+    def _step(self, step: int, batch: Batch, elapsed: float) -> dict[str, Tensor]:
         self._set_learning_rate(step, elapsed)
-        audio = distributed.share(self.crops(self.settings.batch))
         with self._autocast():
-            terms = self.step(audio, self.draws)
+            terms = self.step(batch, self.draws)
         means = distributed.mean(torch.stack([value.detach().double() for value in terms.values()]))
         self.optimizer.zero_grad(set_to_none=True)
         terms["total"].backward()
@@ -186,13 +184,6 @@ class Run:
         self.task.refuse(statistics, self.epoch)
         report({**row, **statistics, **speed})
 
-    def crops(self, count: int) -> Tensor:
-        """Random training crops [count, samples] at random levels."""
-        audio = self._read(self.random, count, self.crop_samples)
-        low, high = self.settings.gain_db
-        gain = 10 ** (self.random.uniform(low, high, size=(count, 1)) / 20)
-        return (audio * torch.from_numpy(gain).to(self.device)).float()
-
     def _set_learning_rate(self, step: int, elapsed: float) -> None:
         """Linear warm-up, then a cosine over the epochs or the minutes, whichever end first."""
         done = self.epoch * self.settings.steps_per_epoch + step
@@ -213,7 +204,7 @@ class Run:
             "optimizer": self.optimizer.state_dict(),
             "task": self.task.state(),
             "torch_random": torch.get_rng_state(),
-            "numpy_random": self.random.bit_generator.state,
+            "numpy_random": [each.bit_generator.state for each in (self.random, self.batches.random)],
             "history": self.history,
             "statistics": self.statistics,
             "speed": self.speed,
@@ -226,7 +217,8 @@ class Run:
         self.optimizer.load_state_dict(state["optimizer"])
         self.task.restore(state["task"])
         torch.set_rng_state(state["torch_random"])
-        self.random.bit_generator.state = state["numpy_random"]
+        for each, values in zip((self.random, self.batches.random), state["numpy_random"], strict=True):
+            each.bit_generator.state = values
         self.history, self.statistics, self.speed = state["history"], state["statistics"], state["speed"]
         self.seconds = state["seconds"]
 
@@ -234,15 +226,15 @@ class Run:
 class Step(nn.Module):
     """A training step as a module: DistributedDataParallel synchronises what its `forward` uses."""
 
-    def __init__(self, task: Task):
+    def __init__(self, task: Task[Any]):
         super().__init__()
         self.model, self._step = task.model, task.step
 
-    def forward(self, audio: Tensor, random: Draws) -> dict[str, Tensor]:
-        return self._step(audio, random)
+    def forward(self, batch: Batch, random: Draws) -> dict[str, Tensor]:
+        return self._step(batch, random)
 
 
-def _parallel(task: Task) -> DistributedDataParallel:
+def _parallel(task: Task[Any]) -> DistributedDataParallel:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # older versions lack the new name of the setting
         return DistributedDataParallel(Step(task), broadcast_buffers=False)  # all ranks update the buffers equally

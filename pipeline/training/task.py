@@ -1,15 +1,17 @@
 """What the training loop needs to know about a model: the task of training it."""
 
-from collections.abc import Callable
+from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from torch import Tensor, nn
 
 from pipeline.common.shards import Shards
+from pipeline.training.batches import Analyse, Batch, Batches
 
 Size = int | tuple[int, ...]
+Model = TypeVar("Model", bound=nn.Module)
 
 
 class Draws(Protocol):
@@ -20,27 +22,28 @@ class Draws(Protocol):
     def integers(self, low: int, high: int, size: Size) -> np.ndarray: ...
 
 
-Crops = Callable[[int], Tensor]  # returns that many training crops [count, samples]
-
-
-class Task(Protocol):
+class Task(ABC, Generic[Model]):
     """A model, its loss and its measures. The loop adds data, optimiser, schedule and checkpoints."""
 
     name: str
-    progress: float  # completed share of the run, set before each step
+    model: Model  # what the optimiser trains
+    progress = 0.0  # completed share of the run, set before each step
 
-    @property
-    def model(self) -> nn.Module:
-        """What the optimiser trains."""
-
+    @abstractmethod
     def compile(self, backend: str = "inductor") -> None:
         """Compile the expensive parts with torch.compile and one of its backends."""
 
-    def start(self, crops: Crops) -> None:
-        """Initialise the model from speech."""
+    @abstractmethod
+    def start(self, batches: Batches) -> None:
+        """Initialise the model, from speech or from the weights of an earlier one."""
 
-    def step(self, audio: Tensor, random: Draws) -> dict[str, Tensor]:
-        """Loss terms of a batch [batch, samples]; the loop minimises `total`.
+    def ahead(self) -> Analyse | None:
+        """What a processor finds out about crops before a step needs it; None: nothing."""
+        return None
+
+    @abstractmethod
+    def step(self, batch: Batch, random: Draws) -> dict[str, Tensor]:
+        """Loss terms of a batch; the loop minimises `total`.
 
         In data-parallel training the batch is this rank's share, and the mean of a term over the ranks is that of the
         whole batch. The first dimension of all draws from `random` is the batch.
@@ -48,31 +51,40 @@ class Task(Protocol):
 
     def epoch_statistics(self) -> dict[str, float]:
         """Figures beside the loss, over the steps since the last call."""
+        return {}
 
+    @abstractmethod
     def validate(self, shards: Shards) -> dict[str, float]:
         """Means over validation clips."""
 
+    @abstractmethod
     def headline(self, row: dict[str, float]) -> str:
         """The main figures of an epoch, for the progress bar."""
 
     def refuse(self, statistics: dict[str, float], epoch: int) -> None:
-        """End a run that cannot succeed.
+        """End a run that cannot succeed. By default any can.
 
         Raises:
             StageError: the model is beyond repair.
         """
+        return
 
-    def state(self) -> dict:
+    def state(self) -> dict[str, Any]:
         """What a checkpoint must hold besides the model and its optimiser."""
+        return {}
 
-    def restore(self, state: dict) -> None:
+    def restore(self, state: dict[str, Any]) -> None:
         """Continue from what `state` returned."""
+        assert not state, "a task with a state restores it"
 
-    def finish(self, crops: Crops) -> None:
-        """What remains to be done once after the last step."""
+    def finish(self, batches: Batches) -> None:
+        """What remains to be done once after the last step. By default nothing."""
+        return
 
+    @abstractmethod
     def save(self, folder: Path) -> None:
         """Write the trained model into a folder."""
 
+    @abstractmethod
     def summary(self, start: dict[str, float], end: dict[str, float]) -> dict[str, dict[str, float]]:
         """The part of the first and the last validation that the metrics file holds."""

@@ -4,19 +4,21 @@ import math
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from tqdm import trange
+from tqdm import tqdm
 
 from pipeline.common.sections import Params
 from pipeline.common.shards import Shards
 from pipeline.common.stage import StageError
 from pipeline.training import start_from
-from pipeline.training.task import Crops, Draws, Task
+from pipeline.training.batches import Analyse, Batch, Batches
+from pipeline.training.task import Draws, Task
 from pipeline.training.validation import codebook_use, validate
 from telucodec.networks import distributed
 from telucodec.networks.tokens.adversary import Adversary, balanced
@@ -35,12 +37,12 @@ HEARD = 2  # the discriminators hear every second item, because they take longer
 SUMMARISED = 1, 2, 4  # numbers of codebooks in the metrics file, besides all
 
 
-def task(params: Params, device: torch.device) -> Task:
+def task(params: Params, device: torch.device) -> Task[TokenCodec]:
     return TokenTask(params, device)
 
 
-class TokenTask:
-    """`pipeline.training.task.Task` for the token codec."""
+class TokenTask(Task[TokenCodec]):
+    """Codes and back, with discriminators in the second phase, and the prior of tokens at the end."""
 
     name = "tokens"
 
@@ -50,7 +52,7 @@ class TokenTask:
         self.model = TokenCodec(config).to(device)
         self.origin = start_from.load(self.loop, self.name, TokenCodec, config, _shape)
         self.loss = CodecLoss(loss_config(params)).to(device)
-        self.progress, self.adversarial_weight = 0.0, params.loss.adversarial_weight
+        self.adversarial_weight = params.loss.adversarial_weight
         self.adversary = Adversary(device) if self.adversarial_weight else None
         self.model.prior.requires_grad_(False)  # trained last, when the codec no longer changes
         shape = params.quantizer.num_codebooks, params.quantizer.codebook_size
@@ -61,15 +63,16 @@ class TokenTask:
             self.model.coding.encoder.compile(backend=backend)
         self.model.decoder.compile(backend=backend)
 
-    def start(self, crops: Crops) -> None:
-        frames_per_crop = self.model.frames(crops(0).shape[1])
-        audio = crops(math.ceil(FIT_FRAMES_PER_CODEWORD * self.settings.codebook_size / frames_per_crop))
+    def start(self, batches: Batches) -> None:
+        frames_per_crop = self.model.frames(batches.samples)
+        crops = math.ceil(FIT_FRAMES_PER_CODEWORD * self.settings.codebook_size / frames_per_crop)
         if self.origin is None:
-            self.model.fit(audio)
+            self.model.fit(batches.crops(crops))
         else:
             self._continue_from(self.origin)
-        with torch.no_grad():
-            self._count(self.model.eval()(audio[: max(1, len(audio) // 4)]).codes)
+        self.model.eval()
+        for batch in batches.take(math.ceil(crops / 4 / self.loop.batch), self.loop.batch, self.ahead()):
+            self._count(self._coded(batch)[0])
 
     def _continue_from(self, origin: TokenCodec) -> None:
         """Take the weights of an earlier model; the moving averages of codewords start again."""
@@ -85,8 +88,12 @@ class TokenTask:
                 f"{folder / DISCRIMINATOR} does not fit this version ({error}); remove it to start with a new discriminator"
             ) from None
 
-    def step(self, audio: Tensor, random: Draws) -> dict[str, Tensor]:
-        output = self.model(audio, *self._used_codebooks(len(audio), random))
+    def ahead(self) -> Analyse | None:
+        return self.model.coding.ahead()
+
+    def step(self, batch: Batch, random: Draws) -> dict[str, Tensor]:
+        audio = batch.audio
+        output = self.model(audio, *self._used_codebooks(len(audio), random), batch.found)
         self._count(output.codes)
         terms = self.loss(audio, output.audio, output.vq_loss)
         if self.adversary is None or self.progress < self.loop.adversarial_after:
@@ -142,22 +149,24 @@ class TokenTask:
                 "quantizer.dead_code_share and the values in faults.quantizer; with train.min_perplexity=0 the run continues."
             )
 
-    def finish(self, crops: Crops) -> None:
+    def finish(self, batches: Batches) -> None:
         """Train the prior, which tells the range coder how likely each token is."""
         self.model.eval()
-        prior, codebooks, batch = self.model.prior, self.model.codebooks, self.loop.batch
-        speech = crops(math.ceil(FINISH_SECONDS / self.loop.crop_seconds))
-        portions = speech.chunk(PORTIONS)
+        prior, codebooks = self.model.prior, self.model.codebooks
+        portion = math.ceil(FINISH_SECONDS / self.loop.crop_seconds / PORTIONS)
+        coded = [self._coded(batch) for batch in batches.take(PORTIONS, portion, self.ahead())]
         with torch.no_grad():
-            prior.set_scale(sums(codebooks, self._coded(portions[0])[0])[-1])
-        prior.set_depths(torch.cat([self._coded(portion)[1] for portion in portions]))
+            prior.set_scale(sums(codebooks, coded[0][0])[-1])
+        prior.set_depths(torch.cat([errors for _, errors in coded]))
         prior.requires_grad_(True)
         random = np.random.default_rng(self.loop.seed)
         optimizer = torch.optim.AdamW(prior.parameters(), PRIOR_RATE)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(self.loop.prior_steps, 1))
         quiet = distributed.rank() > 0
-        for _ in trange(self.loop.prior_steps, unit="step", desc="prior", file=sys.stderr, disable=quiet or None):
-            codes = self._as_in_files(crops(batch), random)
+        steps = batches.take(self.loop.prior_steps, self.loop.batch, self.ahead())
+        bar = tqdm(steps, "prior", self.loop.prior_steps, unit="step", file=sys.stderr, disable=quiet or None)
+        for batch in bar:
+            codes = self._as_in_files(batch, random)
             loss = prior(codes, codebooks).sum() / (codes >= 0).sum()
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
@@ -165,26 +174,26 @@ class TokenTask:
             schedule.step()
 
     @torch.no_grad()
-    def _as_in_files(self, audio: Tensor, random: Draws) -> Tensor:
+    def _as_in_files(self, batch: Batch, random: Draws) -> Tensor:
         """Codes [batch, codebooks, frames] as in files of any rate, -1 where a frame uses fewer codebooks."""
-        codes, errors = self._coded(audio)
-        used, shared = self._used_codebooks(len(audio), random)
+        codes, errors = self._coded(batch)
+        used, shared = self._used_codebooks(len(batch.audio), random)
         used = used[:, None].expand(errors.shape[:2])
         if shared is not None:
             used = torch.where(shared[:, None], depths(errors, used[:, 0].float()), used)
         return torch.where(torch.arange(codes.shape[1], device=codes.device)[:, None] < used[:, None], codes, -1)
 
     @torch.no_grad()
-    def _coded(self, audio: Tensor) -> tuple[Tensor, Tensor]:
+    def _coded(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Codes [batch, codebooks, frames] and the error after each codebook; without a beam, which changes little here."""
-        analysis = self.model.analyse(audio)
+        analysis = self.model.analyse(batch.audio, batch.found)
         codes = self.model.merged(analysis.own, self.model.quantizer(analysis.latents).codes)
         return codes, self.model.errors(analysis, codes)
 
-    def state(self) -> dict:
+    def state(self) -> dict[str, Any]:
         return {} if self.adversary is None else self.adversary.state()
 
-    def restore(self, state: dict) -> None:
+    def restore(self, state: dict[str, Any]) -> None:
         if self.adversary is not None:
             self.adversary.restore(state)
 

@@ -11,7 +11,8 @@ from torch import Tensor
 from pipeline.common.sections import Params
 from pipeline.common.shards import Shards
 from pipeline.training import start_from
-from pipeline.training.task import Crops, Draws, Task
+from pipeline.training.batches import Batch, Batches
+from pipeline.training.task import Draws, Task
 from telucodec.networks.waveform.context import ContextConfig
 from telucodec.networks.waveform.ideal_rate import ideal_rate, measure_centroids, settings_for, shaped_rate
 from telucodec.networks.waveform.model import Settings, WaveformCodec, WaveformConfig, guess, quantize
@@ -27,18 +28,17 @@ FINISH_SECONDS = 200  # of speech, from which centroids are measured
 LEAST_BITS = 0.02  # bits per coefficient; a crop with fewer weighs no more
 
 
-def task(params: Params, device: torch.device) -> Task:
+def task(params: Params, device: torch.device) -> Task[WaveformCodec]:
     return WaveformTask(params, device)
 
 
-class WaveformTask:
-    """`pipeline.training.task.Task` for the waveform codec."""
+class WaveformTask(Task[WaveformCodec]):
+    """Bits of integers and of levels."""
 
     name = "waveform"
 
     def __init__(self, params: Params, device: torch.device):
         self.settings, self.loop, self.device = params.waveform.loss, params.waveform.train, device
-        self.progress = 0.0
         config = params.waveform.model
         context = ContextConfig(
             bins=config.hop, **config.model_dump(exclude={"hop"}) | {"dilations": tuple(config.dilations)}
@@ -50,12 +50,13 @@ class WaveformTask:
     def compile(self, backend: str = "inductor") -> None:
         self.model.context.compile(backend=backend)
 
-    def start(self, crops: Crops) -> None:
+    def start(self, batches: Batches) -> None:
         # Unlike the token codec it needs no speech to start: it reaches every SNR at once, with many bits.
         if self.origin is not None:
             self.model.load_state_dict(self.origin.state_dict())
 
-    def step(self, audio: Tensor, random: Draws) -> dict[str, Tensor]:
+    def step(self, batch: Batch, random: Draws) -> dict[str, Tensor]:
+        audio = batch.audio
         with torch.no_grad():
             coefficients = self.model.mdct(audio)
             grid = self.model.grid(coefficients, self._random_settings(coefficients, random))
@@ -81,9 +82,6 @@ class WaveformTask:
         chosen = (torch.from_numpy(part).to(self.device) for part in (octaves, shaping))
         return settings_for(coefficients, *chosen)
 
-    def epoch_statistics(self) -> dict[str, float]:
-        return {}
-
     @torch.no_grad()
     def validate(self, shards: Shards) -> dict[str, float]:
         """Mean kbit/s of an ideal coder at several SNRs."""
@@ -98,17 +96,8 @@ class WaveformTask:
         flat = (f"{row[f'kbps_at_{snr}_db']:.2f} kbps at {snr} dB" for snr in VALIDATED_SNR)
         return "  ".join([*flat, f"{row['shaped_kbps']:.2f} kbps shaped"])
 
-    def refuse(self, statistics: dict[str, float], epoch: int) -> None:
-        pass  # from any state, training lowers the number of bits
-
-    def state(self) -> dict:
-        return {}
-
-    def restore(self, state: dict) -> None:
-        pass
-
-    def finish(self, crops: Crops) -> None:
-        measure_centroids(self.model, crops(math.ceil(FINISH_SECONDS / self.loop.crop_seconds)))
+    def finish(self, batches: Batches) -> None:
+        measure_centroids(self.model, batches.crops(math.ceil(FINISH_SECONDS / self.loop.crop_seconds)))
 
     def save(self, folder: Path) -> None:
         self.model.save(folder)

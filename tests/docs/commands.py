@@ -16,6 +16,7 @@ from dvc.cli.parser import get_main_parser
 
 from pipeline.common import params
 from pipeline.common.yaml12 import parse
+from pipeline.gpu.lanes import MODELS
 from pipeline.judges import JUDGES
 from pipeline.peers import PEERS
 from telucodec.cli.arguments import parser as telucodec_parser
@@ -112,6 +113,8 @@ def _python(arguments: list[str]) -> None:
         if module == "pipeline.peers" and not known:
             codec = word.partition("@")[0]
             known = codec in PEERS or codec in JUDGES or OperatingPoint.parse(codec)
+        elif module == "pipeline.gpu.bundle" and not known:
+            known = word in MODELS
         elif module == "pipeline.flows" and "=" in word and not known:
             _check_override(word)
             known = True
@@ -176,5 +179,6 @@ CHECKS: dict[str, Callable[[list[str]], None]] = {
     "prefect": _prefect,
     "python": _python,
     "telucodec": _telucodec,
+    ".venv/bin/dvc": _dvc,
     ".venv/bin/python": _python,
 }

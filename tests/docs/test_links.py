@@ -14,7 +14,7 @@ SOURCES = re.compile(r"(codec|telucodec|pipeline|tests|tools|docs|metrics|plots)
 PYTHON = re.compile(r"(telucodec|pipeline)(\.\w+)+")
 METHOD = re.compile(r"telu\.(\w+)")
 PARAMETER = re.compile(r"(\w+(?:\.\w+)+)(=.*)?")
-FILES = ".py", ".json", ".yaml", ".csv", ".md", ".safetensors"
+FILES = ".py", ".json", ".yaml", ".csv", ".md", ".safetensors", ".zip"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)

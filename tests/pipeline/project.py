@@ -50,13 +50,17 @@ class Project:
         )
         (folder / "dvc.yaml").write_text(yaml.safe_dump(STAGES))
         (folder / ".gitignore").write_text(".work/\n__pycache__/\ntrouble\nlist.yaml\n")
+        other = folder.parent / "bin"  # whose Python has nothing installed, as where no environment is activated
+        other.mkdir(exist_ok=True)
+        (other / "python").write_text("#!/bin/sh\nexit 97\n")
+        (other / "python").chmod(0o755)
         author = {f"GIT_{who}_{what}": "t@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
         self.environment = (
             os.environ
             | author
             | {
                 "PYTHONPATH": f"{ROOT}{os.pathsep}{folder}",
-                "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+                "PATH": f"{other}{os.pathsep}{os.environ['PATH']}",
                 "DVC_NO_ANALYTICS": "1",
                 "TELUCODEC_ROOT": str(folder),
             }

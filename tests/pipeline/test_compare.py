@@ -3,6 +3,7 @@
 import json
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 
 from pipeline import compare
@@ -102,3 +103,21 @@ def test_curves_that_do_not_meet_are_named(folder, settings, monkeypatch):
     compare.main(settings)
     found = json.loads((folder / "metrics/compare.json").read_text())
     assert "no quality in common" in found["tokens at equal SNR, against opus"]["undefined"]
+
+
+def test_dense_and_sparse_clips_are_told_apart():
+    dense = np.random.default_rng(0).normal(0, 0.1, 9600).astype(np.float32)
+    sparse = np.concatenate([0.001 * dense, dense, np.zeros(4800, np.float32)])  # 40 dB lower is a pause
+    assert compare.speech_share(dense) == 1 and compare.speech_share(sparse) == pytest.approx(0.4)
+    found = compare.kinds(Clips([dense] * 3 + [sparse] * 3))
+    assert found[", dense speech"] == {"0.wav", "1.wav", "2.wav"} and len(found[", sparse speech"]) == 3
+    assert len(found[""]) == 6 and list(compare.kinds(Clips([dense] * 3 + [sparse] * 2))) == ["", ", dense speech"]
+    assert compare.speech_share(np.zeros(16_000)) == 0
+
+
+def test_each_kind_of_speech_has_its_saving(folder, settings, monkeypatch):
+    monkeypatch.setattr(compare, "kinds", lambda shards: {"": {"0.wav", "1.wav"}, ", dense speech": {"1.wav"}})
+    compare.main(settings)
+    found = json.loads((folder / "metrics/compare.json").read_text())
+    name = "waveform at equal SNR, against opus"
+    assert found[f"{name}, dense speech"]["percent"] < 0 and found[f"{name}, dense speech"] != found[name]

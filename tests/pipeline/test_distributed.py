@@ -70,7 +70,7 @@ def test_a_killed_rank_ends_the_run_with_a_word_and_the_next_goes_on(ready, chan
     command = [sys.executable, "-m", "pipeline.train", "tokens"]
     running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     for line in running.stdout:
-        if line.startswith("epoch   2"):
+        if line.startswith("tokens: epoch   2"):
             break
     children = psutil.Process(running.pid).children()
     ranks = processes.living(lambda child: processes.says(child, "spawn_main"), among=children)

@@ -33,7 +33,7 @@ def stages() -> Iterator[tuple[str, str, list[str]]]:
             continue
         items = stage["foreach"]
         for key in items:
-            values = {"key": key, "item": key}
+            values = {"python": "${python}", "key": key, "item": key}
             if isinstance(items, dict):
                 values |= {f"item.{field}": value for field, value in items[key].items()}
             command, *deps = (
@@ -48,7 +48,7 @@ STAGES = {name: (command, deps) for name, command, deps in stages()}
 
 def entries(command: str) -> list[str]:
     """The files with which a stage's code begins."""
-    module, *arguments = command.removeprefix("python -m ").split()
+    module, *arguments = command.removeprefix("${python} -m ").split()
     path = ROOT / module.replace(".", "/")
     if path.is_dir():
         return python_files(path.relative_to(ROOT).as_posix())
@@ -80,6 +80,12 @@ def test_a_stage_depends_on_the_code_that_it_runs_and_on_no_other(name):
     missing = needs - set().union(*code.values())
     superfluous = {dep: extra for dep, files in code.items() if (extra := files - needs)}
     assert not missing and not superfluous
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_stage_runs_in_the_environment_of_the_project(name):
+    """`${python}`, which vars explains, or `.venv/bin/dvc repro` in a shell without activation would find another Python."""
+    assert STAGES[name][0].startswith("${python} -m pipeline.")
 
 
 @pytest.mark.parametrize("name", STAGES)

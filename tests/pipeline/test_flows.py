@@ -285,7 +285,7 @@ def test_the_run_of_a_killed_worker_is_swept_and_a_cancelled_run_leaves_nothing_
     assert "continuing after epoch 5" in fresh.run() and fresh.metrics() == undisturbed
 
 
-def test_a_run_outlasts_a_restart_of_the_server(client, port, fresh, undisturbed, server):
+def test_a_run_outlasts_a_restart_and_the_end_of_the_server(client, port, fresh, undisturbed, server):
     hold = fresh.trouble((3, "hold"))
     flow = fresh.start()
     wait_for(lambda: fresh.epoch() == 3)
@@ -295,3 +295,19 @@ def test_a_run_outlasts_a_restart_of_the_server(client, port, fresh, undisturbed
     with serve.server(port):
         flow.output()
         assert fresh.metrics() == undisturbed and last_run(client).state.is_completed()
+        fresh.again()
+        hold = fresh.trouble((3, "hold"))
+        flow = subprocess.Popen(
+            [sys.executable, "-m", "pipeline.flows"],
+            cwd=fresh.folder,
+            env=fresh.environment | {"PREFECT_CLIENT_MAX_RETRIES": "0"},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        wait_for(lambda: fresh.epoch() == 3)
+    hold.unlink()
+    said = flow.communicate(timeout=120)[1].splitlines()
+    assert any("has gone: " in line and "are kept" in line for line in said) and flow.returncode == 1
+    assert fresh.metrics() == undisturbed
+    gone = fresh.run(code=1)
+    assert gone.startswith(f"error: no Prefect server at http://127.0.0.1:{port}/api: ") and "unset" in gone

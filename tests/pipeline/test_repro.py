@@ -111,6 +111,23 @@ def test_a_second_repro_only_looks_for_new_recordings(repository):
     assert (repository.folder / "dvc.lock").read_bytes() == before
 
 
+def test_the_environment_need_not_be_activated(repository, monkeypatch):
+    """Stages run in .venv also where PATH has another Python, or none."""
+    other, link = repository.folder.parent / "bin", repository.folder / ".venv"
+    other.mkdir(exist_ok=True)
+    (other / "python").write_text("#!/bin/sh\nexit 97\n")
+    (other / "python").chmod(0o755)
+    link.symlink_to(sys.prefix)
+    python = str(link / "bin" / "python")
+    monkeypatch.setitem(repository.environment, "PATH", f"{other}{os.pathsep}{os.environ['PATH']}")
+    try:
+        assert "Running stage 'gates'" in repository.run(python, "-m", "dvc", "repro", "-fs", "gates")
+        link.unlink()
+        repository.run(sys.executable, "-m", "dvc", "repro", "-fs", "gates", code=255)
+    finally:
+        link.unlink(missing_ok=True)
+
+
 def test_an_experiment_is_a_diff_of_parameters_and_metrics(repository):
     output = repository.dvc("exp", "run", "--temp", "-S", "loss.mse_weight=20.0", "-n", "more-mse", TESTED)
     assert (

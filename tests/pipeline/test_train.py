@@ -132,7 +132,7 @@ def test_a_killed_run_goes_on_and_ends_in_the_same_weights(ready, change, settin
     forget()
     process = subprocess.Popen(COMMAND, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     for line in process.stdout:
-        if line.startswith("epoch   2"):
+        if line.startswith("tokens: epoch   2"):
             break
     os.kill(process.pid, signal.SIGKILL)
     process.wait()

@@ -16,11 +16,12 @@ def decoded(codec: WaveformCodec, coefficients: Tensor, settings: Settings, sign
 
     All frames are quantised at once. `signs` [batch, frames, hop] are those of the noise.
     """
-    grid = codec.grid(coefficients, settings)
-    integers, parameters = codec.choose(coefficients, grid)
-    kinds = entropy.kinds(parameters)
-    read = (codec.reconstruct(integers, kinds) * grid.steps).float()
-    return Frames(read, amplitudes(codec, read, kinds, grid) * signs, grid.steps.float())
+    with torch.autocast(coefficients.device.type, enabled=False):
+        grid = codec.grid(coefficients, settings)
+        integers, parameters = codec.choose(coefficients, grid)
+        kinds = entropy.kinds(parameters)
+        read = (codec.reconstruct(integers, kinds) * grid.steps).float()
+        return Frames(read, amplitudes(codec, read, kinds, grid) * signs, grid.steps.float())
 
 
 def amplitudes(codec: WaveformCodec, read: Tensor, kinds: Tensor, grid: Grid) -> Tensor:

@@ -66,6 +66,7 @@ class ResidualVQ(nn.Module):
     codebooks: Tensor  # [num_codebooks, codebook_size, latent_dim]
     usage: Tensor  # [num_codebooks, codebook_size], moving share of the residuals assigned to each codeword
     sums: Tensor  # [num_codebooks, codebook_size, latent_dim], moving sum of these residuals
+    apart: Tensor  # [codebook_size, latent_dim], a direction for each codeword
 
     def __init__(self, config: QuantizerConfig, latent_dim: int):
         super().__init__()
@@ -74,6 +75,8 @@ class ResidualVQ(nn.Module):
         self.register_buffer("codebooks", torch.randn(shape) * config.init_scale)
         self.register_buffer("usage", torch.empty(shape[:2]))
         self.register_buffer("sums", torch.empty(shape))
+        directions = torch.randn(shape[1:], generator=torch.Generator().manual_seed(0)) * latent_dim**-0.5
+        self.register_buffer("apart", directions, persistent=False)
         self.restart()
 
     @torch.no_grad()
@@ -188,8 +191,7 @@ class ResidualVQ(nn.Module):
         far = (beside[:, -2:] >= self.config.dead_code_floor * distributed.mean(lengths.mean(0))).all(1)
         dead = (usage < self.config.dead_code_share * fair) & far
         # Several may have drawn the same residual; the same place would make them copies for ever.
-        apart = torch.randn(self.codebooks[number].shape, device="cpu").to(residual.device) * residual.shape[1] ** -0.5
-        places = beside[:, :-2] + APART * beside[:, -1:] * apart
+        places = beside[:, :-2] + APART * beside[:, -1:] * self.apart
         # Selected with `where`: to index with a mask, the CPU would have to wait for a GPU.
         usage.masked_fill_(dead, fair)
         moved.copy_(torch.where(dead.unsqueeze(1), places * fair, moved))

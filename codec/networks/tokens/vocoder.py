@@ -5,19 +5,20 @@ import copy
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from telucodec.networks.precision import full_float32
+from telucodec.networks.tokens import excitation
 from telucodec.networks.tokens.coding import Analysis, Coding
 from telucodec.vocoder import filters
-from telucodec.vocoder.analysis import FEATURES, SpeechAnalysis, silence
+from telucodec.vocoder.analysis import FEATURES, Analyser, SpeechAnalysis, silence
 from telucodec.vocoder.codes import VocoderCodes
-from telucodec.vocoder.excitation import Excitation
 from telucodec.vocoder.frames import HOP, STEP
 from telucodec.vocoder.phase import fitted, turns_of
 
 FITTED_FRAMES = 6000  # from which the shapes of phases are found
 
-SynthesisState = tuple[list[Excitation], Tensor]  # of each item; [batch, 3, STEP], what waits for the next samples
+SynthesisState = tuple[excitation.State, Tensor]  # [batch, 3, STEP], what waits for the next samples
 
 
 class Vocoder(Coding):
@@ -78,26 +79,28 @@ class Vocoder(Coding):
         state, signals = copy.deepcopy(state), audio.double().cpu().numpy()
         found = [analysis.push(signal) for analysis, signal in zip(state, signals, strict=True)]
         codes, levels = (torch.from_numpy(np.stack(part)).to(audio.device) for part in zip(*found, strict=True))
-        return Analysis(codes[:, : len(self.places)], (levels - self.mean) @ self.components.t()), state
+        return self.continued((codes, levels)), state
+
+    def ahead(self) -> Analyser:
+        return Analyser(self.shapes.cpu().numpy(), *self._sizes)
+
+    @torch.no_grad()
+    def continued(self, found: tuple[Tensor, ...]) -> Analysis:
+        codes, levels = found
+        return Analysis(codes[:, : len(self.places)], (levels - self.mean) @ self.components.t())
 
     def synthesis_start(self, batch: int) -> SynthesisState:
-        codes = self.codes
-        return [Excitation(codes.pitch, codes.phase) for _ in range(batch)], self.mean.new_zeros(batch, 3, STEP)
+        return excitation.start(batch, self.mean.device), self.mean.new_zeros(batch, 3, STEP)
 
     def synthesise(
         self, own: Tensor, latents: Tensor, decoded: Tensor, state: SynthesisState
     ) -> tuple[Tensor, SynthesisState]:
-        (items, waiting), device = copy.deepcopy(state), latents.device
-        codes = own.cpu().numpy()
-        missing = np.full_like(codes[:, :1], -1)
-        pitch, phase = np.concatenate([codes, missing], axis=1)[:, :2].swapaxes(0, 1)
-        driven = [item.push(*rows) for item, *rows in zip(items, pitch, phase, strict=True)]
-        windows, periodicity, angles = (
-            torch.from_numpy(np.stack(part)).float().to(device) for part in zip(*driven, strict=True)
-        )
+        pitch, phase = functional.pad(own, (0, 0, 0, 2 - own.shape[1]), value=-1).unbind(1)
+        words = excitation.codewords(self.shapes, self._sizes[1])
+        driven, excited = excitation.excited(words, pitch, phase, state[0])
         constants = filters.Tables(*(self.get_buffer(f"table_{name}") for name in filters.Tables._fields))
-        with full_float32(device):
+        with full_float32(latents.device):
             spectra = latents.float() @ self.components + self.mean
-            by = filters.filters(torch, constants, spectra, periodicity, angles, decoded.float())
-            audio, waiting = filters.filtered(torch, constants, windows.transpose(0, 1), by, waiting)
-        return audio, (items, waiting)
+            by = filters.filters(torch, constants, spectra, driven.periodicity, driven.angles, decoded.float())
+            audio, waiting = filters.filtered(torch, constants, driven.windows, by, state[1])
+        return audio, (excited, waiting)

@@ -61,6 +61,17 @@ def test_there_and_back(folder, run):
     assert "waveform" in run("info", "talk.tlc")[1]
 
 
+def test_decoded_samples_beyond_full_scale_are_said_or_kept(folder, run, spoken):
+    soundfile.write("loud.wav", np.clip(8 * spoken(1.2, seed=3), -1, 1), 16000)
+    assert run("encode", "loud.wav", "--snr", 5)[0] == 0
+    code, _, said = run("decode", "loud.tlc", "-o", "clipped.wav")
+    assert code == 0 and "telucodec: loud.tlc: " in said and "are clipped; a floating-point file (--float)" in said
+    assert run("decode", "loud.tlc", "--float", "-o", "kept.wav") == (0, "", "")
+    kept, clipped = (soundfile.read(name, dtype="float32")[0] for name in ("kept.wav", "clipped.wav"))
+    assert f"{(abs(kept) > 1).sum()} of 19200 samples" in said
+    assert abs(np.clip(kept, -1, 1) - clipped).max() < 1e-4
+
+
 def test_tokens_of_a_recording_sound_like_it(folder, run):
     assert run("encode", "talk.wav", "--tokens")[0] == 0
     assert run("decode", "talk.tlc", "-o", "back.wav")[0] == 0

@@ -29,6 +29,7 @@ HEADERS = st.builds(
     packet_frames=st.integers(1, 4096),
     key_packets=st.integers(1, 4096),
     settings=st.tuples(st.integers(0, 1023), st.integers(0, 16)),
+    own_steps=st.booleans(),
 ) | st.builds(
     Header,
     mode=st.just(Mode.TOKENS),
@@ -80,6 +81,7 @@ def test_header_cut_or_with_flipped_bits_is_refused(header, data):
         {"sample_rate": 0},
         {"settings": (1024, 0)},
         {"mode": Mode.TOKENS, "settings": (0, 0)},
+        {"mode": Mode.TOKENS, "settings": (8, 0), "own_steps": True},
         {"settings": (1, 2, 3)},
         {"model": b"abc"},
     ],

@@ -49,6 +49,20 @@ def test_engines_agree_with_the_network_that_was_trained(runtime, frames, expect
         assert np.array_equal(walked(engine, frames, expected), kinds)
 
 
+def test_engines_agree_where_steps_change_and_walks_part(runtime, frames, expected):
+    kinds = []
+    for engine in (runtime.engine, TorchEngine(runtime.network)):
+        walk = engine.walk(SETTINGS, 2)
+        for number in range(3):
+            walk.kinds(0, expected[:, number], frames[:, number])
+            walk.push(frames[:, number])
+        twin = walk.copy()
+        twin.change([Settings(300, 6), Settings(700, 6)])
+        kinds.append([each.kinds(0, expected[:, 3], frames[:, 3]) for each in (twin, walk)])
+    assert np.array_equal(*kinds) and not np.array_equal(*kinds[0])
+    assert twin.steps.tolist() == [300, 700] and walk.steps.tolist() == [500, 500]
+
+
 def test_packets_side_by_side_do_not_touch_each_other(runtime, frames, expected):
     other = np.concatenate([frames[:1], frames[:1] // 2])
     one, two = (walked(runtime.engine, part, expected)[0] for part in (frames, other))

@@ -1,6 +1,7 @@
 import subprocess
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from dvc.repo import Repo
@@ -28,5 +29,36 @@ def test_a_lock_that_is_soon_free_is_waited_for(repo):
 
 def test_a_lock_that_stays_is_named(repo, monkeypatch):
     monkeypatch.setattr(dvc_repo, "LOCK_SECONDS", 0.5)
-    with repo.lock, pytest.raises(dvc_repo.DvcError, match="lock"):
+    with repo.lock, pytest.raises(dvc_repo.DvcBusyError, match="lock"):
         dvc_repo.stages()
+
+
+@pytest.fixture
+def finished(repo):
+    """dvc.lock after a finished run, of which a copy is kept."""
+    repo.reproduce()
+    dvc_repo.keep_lock()
+    return Path("dvc.lock").read_text()
+
+
+def test_half_a_dvc_lock_is_replaced_by_the_last_whole_one(finished):
+    Path("dvc.lock").write_text(finished[: finished.index("ne:")])
+    dvc_repo.repair()
+    assert Path("dvc.lock").read_text() == finished
+
+
+def test_a_held_lock_is_no_damage(repo, finished, monkeypatch):
+    monkeypatch.setattr(dvc_repo, "LOCK_SECONDS", 0.5)
+    newer = finished + "# newer than the copy\n"
+    Path("dvc.lock").write_text(newer)
+    with repo.lock, pytest.raises(dvc_repo.DvcBusyError, match="lock"):
+        dvc_repo.repair()
+    assert Path("dvc.lock").read_text() == newer
+
+
+def test_a_fault_in_dvc_yaml_leaves_dvc_lock_as_it_is(finished):
+    newer = finished + "# newer than the copy\n"
+    Path("dvc.lock").write_text(newer)
+    Path("dvc.yaml").write_text("stages: [")
+    dvc_repo.repair()
+    assert Path("dvc.lock").read_text() == newer

@@ -194,9 +194,10 @@ def repository(tmp_path_factory):
         ("train.gain_db=[-6.0,4.0]", "- -10.0", "- -6.0"),
         ("train.minutes=5.0", "minutes:", "minutes: 5.0"),
         ("data.root=../recordings", "root: data/sample", "root: ../recordings"),
+        ('data.root="../నా మాటలు (1)/lang=te"', "root: data/sample", "root: ../నా మాటలు (1)/lang=te"),
         ("faults.quantizer.loss_clamp=null", "loss_clamp: 10.0", "loss_clamp:"),
     ],
-    ids=["number", "list", "null", "string", "to null"],
+    ids=["number", "list", "null", "string", "quoted as docs/pipeline.md says", "to null"],
 )
 def test_an_override_changes_one_line(repository, override, removed, added):
     repository(sys.executable, "-m", "dvc", "exp", "run", "-S", override)

@@ -9,9 +9,11 @@ import soundfile
 
 from pipeline.common import files, params
 from pipeline.common.stage import StageError
-from pipeline.gpu import bundle, identity, packed, run
+from pipeline.gpu import bundle, identity, lanes, packed, run
 from pipeline.training.tokens import token_config
+from telucodec.networks.enhancer.model import Enhancer, EnhancerConfig
 from telucodec.networks.tokens.model import TokenCodec
+from tests.pipeline.conftest import ROOT
 
 
 def test_it_holds_code_shards_parameters_and_wheels(built):
@@ -68,14 +70,44 @@ def test_weights_to_start_from_come_along(workspace):
     folder = workspace / "earlier" / "tokens"
     folder.mkdir(parents=True)
     TokenCodec(token_config(params.load())).save(folder)
-    bundle.build({"train.start_from": "earlier"}, bundle.OUTPUT)
-    assert {path.name for path in (bundle.OUTPUT / "start_from" / "tokens").iterdir()} == {
-        "config.json",
-        "model.safetensors",
+    enhancer = workspace / "earlier" / "waveform" / "enhancer"
+    enhancer.mkdir(parents=True)
+    Enhancer(EnhancerConfig(hop=240, **params.load().enhancer.model.model_dump())).save(enhancer)
+    earlier = {"train.start_from": "earlier", "enhancer.train.start_from": "earlier/waveform"}
+    bundle.build(earlier, bundle.OUTPUT)
+    packed_weights = {path.relative_to(bundle.OUTPUT).as_posix() for path in bundle.OUTPUT.glob("start_from/**/*.*")}
+    assert packed_weights == {
+        f"start_from/{model}/{name}"
+        for model in ("tokens", "waveform/enhancer")
+        for name in ("config.json", "model.safetensors")
     }
-    assert params.load(bundle.OUTPUT / "params.yaml").train.start_from == "start_from"
+    there = params.load(bundle.OUTPUT / "params.yaml")
+    assert (there.train.start_from, there.enhancer.train.start_from) == ("start_from", "start_from/waveform")
     with pytest.raises(StageError, match=r"train\.start_from lacks \S+/nowhere/tokens/model\.safetensors, "):
         bundle.build({"train.start_from": "nowhere"}, bundle.OUTPUT)
+    with pytest.raises(StageError, match=r"enhancer\.train\.start_from lacks .*; name the folder that holds enhancer/"):
+        bundle.build({"enhancer.train.start_from": "nowhere"}, bundle.OUTPUT, ["waveform", "enhancer"])
+
+
+def test_an_enhancer_comes_with_the_codec_that_it_enhances(workspace):
+    with pytest.raises(StageError, match=r"needs data/models/waveform; .* or train it too: --model waveform"):
+        bundle.build({}, bundle.OUTPUT, ["enhancer"])
+    files.write_text(files.MODELS / "waveform" / "config.json", "{}")
+    bundle.build({}, bundle.OUTPUT, ["enhancer"])
+    assert identity.models(bundle.OUTPUT) == ["enhancer"] and (bundle.OUTPUT / "codec" / "config.json").exists()
+    bundle.build({}, bundle.OUTPUT)
+    assert not (bundle.OUTPUT / "codec").exists()
+
+
+@pytest.mark.parametrize(
+    "models, expected",
+    [
+        (["enhancer", "tokens", "waveform"], [[("tokens", 1)], [("waveform", 0.35), ("enhancer", 0.65)]]),
+        (["enhancer"], [[("enhancer", 1)]]),
+    ],
+)
+def test_lanes_share_the_minutes(models, expected):
+    assert lanes.chosen(models) == expected
 
 
 def test_one_that_is_too_large_is_refused_with_its_largest_parts(workspace, monkeypatch):
@@ -89,6 +121,12 @@ def test_weights_that_could_not_come_back_are_refused(workspace):
     large = {"model.channels": 768, "model.encoder_layers": 8, "model.decoder_layers": 12}
     with pytest.raises(StageError, match=r"would have \d+ MB, but a file that comes back may have 17 MB"):
         bundle.build(large, bundle.OUTPUT)
+
+
+def test_the_default_model_can_be_packed(workspace):
+    shutil.copy(ROOT / "params.yaml", "params.yaml")
+    sizes = bundle.build({"train.start_from": str(ROOT / "codec" / "weights")}, bundle.OUTPUT, ["tokens"])
+    assert 5e6 < sizes["start_from"] < 16e6
 
 
 def test_without_shards_it_says_what_to_run(workspace):

@@ -12,20 +12,21 @@ from pipeline.gpu.bench import Bench
 from pipeline.gpu.checks import Check
 from pipeline.training import device
 
-CPU = Bench(torch.device("cpu"))
+MODELS = "tokens", "waveform"
+CPU = Bench(torch.device("cpu"), MODELS)
 
 
 def test_all_pass_on_a_cpu(workspace, tmp_path, capfd):
     with device.reproducible(1):
-        verdicts = checks.run(tmp_path, seconds=300)
+        verdicts = checks.run(tmp_path, MODELS, seconds=300)
     assert {name: row["result"] for name, row in verdicts.items()} == dict.fromkeys(checks.every(tmp_path), "passed")
     assert json.loads((tmp_path / "checks.json").read_text()).keys() == verdicts.keys()
     assert verdicts["repeat"]["numbers"]["tensors_differing"] == 0
     assert 0 < verdicts["half"]["numbers"]["gradient_error"] < 0.5
     assert verdicts["curve"]["numbers"]["rise"] < 0
-    assert [row["phase"] for row in verdicts["throughput"]["numbers"]["rows"]] == ["codec", "with_discriminator"]
+    assert [row["model"] for row in verdicts["throughput"]["numbers"]["rows"]] == list(MODELS)
+    assert verdicts["waiting"]["numbers"]["shares"].keys() == set(MODELS)
     assert "aten::" in (tmp_path / "profile.txt").read_text()
-    assert checks.steps_per_second(verdicts) > 0
     assert "check devices: passed" in capfd.readouterr().out
 
 
@@ -46,7 +47,7 @@ def test_an_error_and_a_lack_of_time_are_verdicts():
 
     assert judged(broken) == {"result": "failed", "reason": "RuntimeError: no kernel image"}
     assert judged(broken, left=0) == {"result": "skipped", "reason": "no time was left"}
-    slow = checks._judge(Check(lambda bench: time.sleep(5) or {}, 0.1), Bench(torch.device("cuda")), 10)
+    slow = checks._judge(Check(lambda bench: time.sleep(5) or {}, 0.1), Bench(torch.device("cuda"), MODELS), 10)
     assert slow["result"] == "failed" and "took longer" in slow["reason"]
     assert judged(lambda bench: time.sleep(5) or {}, left=0.1)["result"] == "skipped"
 
@@ -62,17 +63,17 @@ def test_a_check_that_ends_the_process_costs_only_itself(workspace, tmp_path, mo
         checks.write(tmp_path, done | checks.read(tmp_path))
 
     monkeypatch.setattr(checks.subprocess, "run", die_and_go_on)
-    result = checks.in_own_process(tmp_path, 1)
+    result = checks.in_own_process(tmp_path, MODELS, 1)
     assert len(calls) == 2 and result["devices"]["result"] == "failed" and result["curve"]["result"] == "passed"
 
 
 def test_checks_that_cannot_start_have_failed(tmp_path, monkeypatch):
     monkeypatch.setattr(checks.subprocess, "run", lambda command, timeout: None)
-    assert {row["result"] for row in checks.in_own_process(tmp_path, 1).values()} == {"failed"}
+    assert {row["result"] for row in checks.in_own_process(tmp_path, MODELS, 1).values()} == {"failed"}
 
 
 def test_checks_that_come_too_late_are_skipped(tmp_path):
-    assert {row["result"] for row in checks.in_own_process(tmp_path, 0).values()} == {"skipped"}
+    assert {row["result"] for row in checks.in_own_process(tmp_path, MODELS, 0).values()} == {"skipped"}
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
@@ -80,7 +81,7 @@ def test_what_is_written_first_stays_if_the_process_dies(workspace, tmp_path, mo
     monkeypatch.setattr(checks, "every", lambda profile: {"fatal": Check(lambda bench: os._exit(9), 5)})
     child = os.fork()
     if not child:
-        checks.run(tmp_path, 10)
+        checks.run(tmp_path, MODELS, 10)
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
     assert checks.read(tmp_path) == {"fatal": {"result": "failed", "reason": "it ended the process"}}

@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import subprocess
+import zipfile
 
 import pytest
 
@@ -17,8 +18,8 @@ from pipeline.common.tables import render
 from pipeline.gpu import results
 from tests.pipeline.conftest import change_params
 
-RESULTS = {"model.safetensors", "config.json", "history.csv", "log.txt", "figures.json", "checks.json"}
-TENTH = "0.1"  # of a minute: two seconds for checks, and the least for training
+RESULTS = {"tokens.zip", "waveform.zip", "enhancer.zip", "log.txt", "figures.json", "checks.json"}
+TENTH = "0.1"  # of a minute: two seconds for checks, and the least for each training
 
 
 def start(built, python, *arguments, **environment):
@@ -44,37 +45,58 @@ def test_from_the_bundle_to_training_that_goes_on(built, python, tmp_path):
     printed = []
     for line in running.stdout:
         printed.append(line)
-        if line.startswith("epoch   1"):
+        if line.startswith("tokens: epoch   1"):
             break
     os.killpg(running.pid, signal.SIGKILL)
     running.communicate()
-    assert any(line.startswith("epoch   1") for line in printed), "".join(printed)
-    figures = json.loads((there / "figures.json").read_text())
-    assert not figures["training"]["finished"] and figures["training"]["epochs"] >= 1
-    assert "epoch   1" in (there / "log.txt").read_text()
+    assert any(line.startswith("tokens: epoch   1") for line in printed), "".join(printed)
+    training = figures_of(there, "tokens")
+    assert not training["finished"] and training["epochs"] >= 1
+    assert "tokens: epoch   1" in (there / "log.txt").read_text()
     assert results.take_in(there, built)
 
     # Undisturbed, over the remains of the killed run.
     running = start(away, python, TENTH, there)
-    printed = running.communicate(timeout=120)[0]
+    printed = running.communicate(timeout=240)[0]
     assert running.returncode == 0, printed
     names = {path.name for path in there.iterdir()}
     assert names >= RESULTS and len(names) <= 8
     figures = json.loads((there / "figures.json").read_text())
-    assert figures["training"]["finished"] and figures["machine"]["gpu"] is None
-    assert 0 < figures["seconds"]["install"] + figures["seconds"]["unpack"] + figures["seconds"]["initialise"] < 60
-    with (there / "history.csv").open() as file:
-        assert len(list(csv.DictReader(file))) == figures["training"]["epochs"] + 1
-    assert json.loads((there / "checks.json").read_text())["devices"]["result"] in ("passed", "skipped")
+    assert figures["machine"]["gpu"] is None and 0 < figures["seconds"]["install"] + figures["seconds"]["unpack"] < 60
+    checked = json.loads((there / "checks.json").read_text())
+    assert checked["devices"]["result"] in ("passed", "skipped")
+    for model in ("tokens", "waveform", "enhancer"):
+        training = figures_of(there, model)
+        assert training["finished"] and training["steps"] >= 1
+        with zipfile.ZipFile(there / f"{model}.zip") as packed:
+            rows = list(csv.DictReader(packed.read("history.csv").decode().splitlines()))
+        assert len(rows) == training["epochs"] + 1
 
     # Taken in, and trained on from.
     folder = results.take_in(there, built)
     assert re.fullmatch(r"build/gpu-weights/[0-9a-f]{8}", str(folder))
     assert "| GPU | None |" in render(results.PAGE)
-    settings = change_params(files.repository(), {"train.start_from": str(folder), "train.epochs": 0})
+    arguments = dict(text.split("=") for text in results.starting(folder).replace("-S ", "").split())
+    assert arguments["enhancer.train.start_from"] == f"{folder}/waveform"
+    settings = change_params(files.repository(), {**arguments, "train.epochs": 0, "enhancer.train.epochs": 0})
     train.main(settings, "tokens")
     snr = json.loads((files.METRICS / "tokens" / "train.json").read_text())["before_training"]["snr_4"]
-    assert snr == pytest.approx(figures["training"]["last"]["snr_4"], abs=0.05)  # weights are stored rounded
+    assert snr == pytest.approx(figures_of(there, "tokens")["last"]["snr_4"], abs=0.05)  # weights are stored rounded
+    shutil.copytree(folder / "waveform", files.MODELS / "waveform")
+    train.main(settings, "enhancer")
+    mel = json.loads((files.METRICS / "enhancer" / "train.json").read_text())["before_training"]["mel"]
+    assert mel == pytest.approx(figures_of(there, "enhancer")["last"]["mel"], abs=0.01)
+
+    # A machine that was checked is not checked again.
+    running = start(away, python, TENTH, there, "checked")
+    printed = running.communicate(timeout=240)[0]
+    assert running.returncode == 0 and "check devices" not in printed
+    assert json.loads((there / "checks.json").read_text()) == checked
+
+
+def figures_of(there, model):
+    with zipfile.ZipFile(there / f"{model}.zip") as packed:
+        return json.loads(packed.read("figures.json"))
 
 
 def test_without_a_gpu_it_must_be_allowed(built, python, tmp_path):
@@ -100,10 +122,7 @@ def test_wrong_results_are_refused(built, tmp_path):
         results.take_in(tmp_path, built)
     (tmp_path / "figures.json").write_text(json.dumps(figures | {"ids": ids}))
     assert results.take_in(tmp_path, built) is None
-    (tmp_path / "model.safetensors").write_bytes(b"half")
-    (tmp_path / "figures.json").write_text(
-        json.dumps(figures | {"ids": ids, "sha256": {"model.safetensors": "0" * 64}})
-    )
-    with pytest.raises(StageError, match=r"model\.safetensors is missing or damaged"):
+    (tmp_path / "tokens.zip").write_bytes(b"half")
+    with pytest.raises(StageError, match=r"tokens\.zip is damaged"):
         results.take_in(tmp_path, built)
     assert params.load().train.start_from is None and not results.WEIGHTS.exists()

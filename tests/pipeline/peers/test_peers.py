@@ -77,9 +77,24 @@ def test_opus_payload_is_the_bytes_of_its_packets(spoken):
         pages += 1
     head, _tags, *audio_packets = sizes
     assert head == 19  # RFC 7845, section 5.1, one channel
-    assert audio_packets == packets
+    assert audio_packets == list(map(len, packets))
     assert len(packets) == -(-(len(audio) + 104) // 320)  # the encoder looks 6.5 ms ahead
-    assert peers.code("opus", audio, 12).payload_bytes == sum(packets)
+    assert peers.code("opus", audio, 12).payload_bytes == sum(audio_packets)
+
+
+def test_opus_conceals_packets_that_are_lost(spoken):
+    audio = spoken(2)
+    _, packets = opus.encode(audio, 12, "voip")
+    whole = opus.decode(packets)
+    assert lag(audio, whole) == 104 and snr(audio, np.roll(whole, -104)[: len(audio)]) > 5
+    loudest = int(np.square(whole[: 90 * 320].reshape(-1, 320)).sum(1).argmax())
+    lossy = opus.decode([None if number == loudest else packet for number, packet in enumerate(packets)])
+    there = slice(loudest * 320, (loudest + 1) * 320)
+    assert np.array_equal(lossy[: there.start], whole[: there.start]) and lossy.shape == whole.shape
+    assert (
+        not np.array_equal(lossy[there], whole[there])
+        and np.square(lossy[there]).sum() > 0.1 * np.square(whole[there]).sum()
+    )
 
 
 def test_clips_do_not_depend_on_each_other(spoken):
@@ -97,7 +112,7 @@ def test_nolace_changes_what_opus_decodes(spoken):
     audio = spoken(3)
     enhanced = peers.code("nolace", audio, 9)
     _, packets = opus.encode(audio, 9, "voip")
-    assert enhanced.payload_bytes == sum(packets)
+    assert enhanced.payload_bytes == sum(map(len, packets))
     assert 6 < peers.kbps(enhanced) < 12
     assert lag(audio, enhanced.audio) == 0 and snr(audio, enhanced.audio) > 3
 

@@ -109,6 +109,7 @@ def write_results(spoken) -> None:
     files.write_text(
         files.REJECTED, "# Rejected\n\n## data: 1 of 10 files\n\n### silent (1)\n\n- `<script>.wav`: RMS -80 dBFS\n"
     )
+    files.write_text(files.NEAR_DUPLICATES, "# Same\n\n- `<b>.mp3` (test) sounds like `a.wav` (train)\n")
     declared = parse(Path("dvc.yaml").read_text())["plots"]
     columns: dict[str, list[str]] = {}
     for plot in (plot for one in declared for plot in one.values()):

@@ -94,6 +94,10 @@ def test_pesq_of_tokens_stands_only_beside_judges(page):
     assert ">Opus</span>" in pesq and "Tokens" not in pesq
 
 
+def test_recordings_in_different_splits_that_sound_the_same_are_warned_of(page):
+    assert "Warning: `<b>.mp3` (test) sounds like `a.wav` (train); remove one of the two" in page.text
+
+
 def test_every_plot_of_dvc_yaml_is_drawn(run, page):
     declared = [title for one in parse((run[0] / "dvc.yaml").read_text())["plots"] for title in one]
     drawn = [title for title in declared if f"<figcaption>{title}</figcaption>" in page.source]

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from telucodec.codec import SHIPPED, Codec, load
+from telucodec.models import Models
 from telucodec.networks.hub import folder as hub_folder
 from telucodec.networks.runtime import complete
 from telucodec.networks.tokens.model import TokenCodec
@@ -47,7 +48,7 @@ def transform(tmp_path_factory, spoken):
     network.save(source)
     complete(source, "tokens")
     hub_folder.write(source, folder)
-    return Exported(str(folder), Codec({"tokens": source}))
+    return Exported(str(folder), Codec(Models({"tokens": source})))
 
 
 @pytest.fixture(scope="session")

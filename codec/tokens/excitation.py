@@ -1,4 +1,4 @@
-"""Codes to what the filters work on."""
+"""Codes of pitch and phase to what the filters work on."""
 
 from typing import NamedTuple
 
