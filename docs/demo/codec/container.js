@@ -9,6 +9,7 @@
  * @property {number} packetFrames frames of a packet; the last of a file of known length has as many as are left
  * @property {number} keyPackets packets from one that is decodable by itself to the next
  * @property {number[]} settings waveform: step, shaping; tokens: most codebooks of a frame, their mean or 0
+ * @property {boolean} ownSteps waveform: each packet has its own step; that of the settings is where they start from
  *
  * @typedef {object} Packet
  * @property {number} number
@@ -26,6 +27,7 @@ const VERSION = 2;
 const MARKER = 0xa5;
 const NUMBER_FACTOR = 0x9e3779; // odd, so that a number can be computed from a checksum modulo 2^24
 const MOST_LOST_FRAMES = 2 ** 18; // what a lenient reader replaces: more than an hour
+const OWN_STEPS = 32; // in the byte of the shaping
 const MAX_SAMPLES = 2 ** 40;
 const MAX_COUNT = 4096; // of frames in a packet, and of packets to the next key
 const MAX_PAYLOAD = 2 ** 21;
@@ -33,8 +35,9 @@ const SEARCH_FACTOR = 64; // bytes checked in search of a packet, in multiples o
 
 /** @param {Header} header */
 export function writeHeader(header) {
-  const { mode, model, sampleRate, samples, packetFrames, keyPackets, settings } = header;
-  const own = mode === WAVEFORM ? [settings[0] >> 8, settings[0] & 0xff, settings[1]] : settings;
+  const { mode, model, sampleRate, samples, packetFrames, keyPackets, settings, ownSteps } = header;
+  const [step, shaping] = settings;
+  const own = mode === WAVEFORM ? [step >> 8, step & 0xff, shaping + OWN_STEPS * +ownSteps] : settings;
   const body = [
     ...MAGIC,
     VERSION,
@@ -66,7 +69,8 @@ export function readHeader(data) {
   const check = crc32(data.subarray(0, reader.place)) & 0xffff;
   const [high, low] = reader.bytes(2);
   if (check !== high * 256 + low) throw new CodecError("The header of the file is damaged: its checksum does not fit.");
-  if (mode === WAVEFORM) settings.splice(0, 2, settings[0] * 256 + settings[1]);
+  const ownSteps = mode === WAVEFORM && (settings[2] & OWN_STEPS) > 0;
+  if (mode === WAVEFORM) settings.splice(0, 3, settings[0] * 256 + settings[1], settings[2] - OWN_STEPS * +ownSteps);
   const header = {
     mode,
     model: data.slice(5, 9),
@@ -75,6 +79,7 @@ export function readHeader(data) {
     packetFrames,
     keyPackets,
     settings,
+    ownSteps,
   };
   const limits =
     mode === WAVEFORM
@@ -164,15 +169,15 @@ export function readPackets(header, hop, data, place) {
   }
   const most = Math.max(payloads.length * size - 1, 0) * hop;
   const samples = header.samples ?? end ?? most;
-  if (header.samples === null && samples > most)
-    throw new CodecError(`The end of the file names ${samples} samples, but its packets hold at most ${most}.`);
+  if (end !== null) lose(Math.max(Math.ceil((Math.ceil(samples / hop) + 1) / size) - payloads.length, 0));
   const packets = payloads.map((payload, number) => ({
     number,
     payload,
     frames: frames === null ? size : Math.min(size, frames - number * size),
   }));
+  const instead = header.mode === WAVEFORM ? "the speech goes on there and fades" : "silence stands in their place";
   const damage = lost
-    ? `${lost} of ${payloads.length} packets are damaged or missing; silence stands in their place.`
+    ? `${lost} of ${payloads.length} packets are damaged or missing; ${instead}.`
     : header.samples === null && end === null
       ? "The end of the file is missing; this is what there is."
       : surplus

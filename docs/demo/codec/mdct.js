@@ -29,7 +29,7 @@ export class MDCT {
     });
     this._analysis = new Linear(basis, null, hop);
     this._synthesis = new Linear(transposed(basis, 2 * hop), null, 2 * hop);
-    this._overlap = new Float64Array(hop);
+    this.overlap = new Float64Array(hop); // what the last frame adds to the next hop
   }
 
   /** All frames [ceil(samples / hop) + 1, hop] of a recording. */
@@ -37,10 +37,18 @@ export class MDCT {
     const hop = this._hop;
     const frames = Math.ceil(audio.length / hop) + 1;
     const line = new Float64Array((frames + 1) * hop);
-    for (let n = 0; n < audio.length; n++) line[hop + n] = onGrid(audio[n]);
+    line.set(audio, hop);
+    return this.frames(line);
+  }
+
+  /** Frames [hops - 1, hop] of a line of whole hops. */
+  frames(/** @type {Float64Array} */ line) {
+    const hop = this._hop;
+    const rounded = line.map((sample) => onGrid(sample));
+    const frames = line.length / hop - 1;
     const windows = new Float64Array(frames * 2 * hop);
     for (let frame = 0; frame < frames; frame++)
-      windows.set(line.subarray(frame * hop, (frame + 2) * hop), frame * 2 * hop);
+      windows.set(rounded.subarray(frame * hop, (frame + 2) * hop), frame * 2 * hop);
     return this._analysis.run(windows);
   }
 
@@ -51,8 +59,8 @@ export class MDCT {
     const audio = new Float64Array(frames.length);
     for (let start = 0; start < frames.length; start += hop)
       for (let n = 0; n < hop; n++) {
-        audio[start + n] = windowed[2 * start + n] + this._overlap[n];
-        this._overlap[n] = windowed[2 * start + hop + n];
+        audio[start + n] = windowed[2 * start + n] + this.overlap[n];
+        this.overlap[n] = windowed[2 * start + hop + n];
       }
     return audio;
   }

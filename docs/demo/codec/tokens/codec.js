@@ -136,6 +136,7 @@ export class TokenCodec {
       packetFrames,
       keyPackets: 1,
       settings: [most, mean],
+      ownSteps: false,
     };
     const parts = [writeHeader(header)];
     for (let start = 0; start < codes.length; start += packetFrames)

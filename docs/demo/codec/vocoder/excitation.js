@@ -1,4 +1,4 @@
-/** Codes to pulses and noise (`telucodec.vocoder.excitation`, `telucodec.vocoder.source`). */
+/** Codes to pulses and noise (`telucodec.tokens.excitation`, `telucodec.vocoder.source`). */
 import { noise } from "../noise.js";
 import { HOP, KNOTS, SAMPLE_RATE, STEP } from "./frames.js";
 import { PitchCourse, cycles } from "./pitch.js";

@@ -4,11 +4,13 @@ import { DamagedPacketError } from "../errors.js";
 import { MDCT } from "../mdct.js";
 import { RangeDecoder, RangeEncoder } from "../range_coder.js";
 import { Bands } from "./bands.js";
+import { Synthesis } from "./concealment.js";
 import { ContextModel, Walk } from "./context.js";
 import { Restoration } from "./enhancer.js";
 import { IntegerCoder } from "./entropy.js";
 import { BANDS, FULL_SHAPING, GROUP, LEVEL_HISTORY, PASSES } from "./grids.js";
 import { LevelCoder } from "./levels.js";
+import { readStep } from "./own_steps.js";
 import { Quantizer } from "./quantization.js";
 import { toKbps } from "./search.js";
 
@@ -70,6 +72,7 @@ export class WaveformCodec {
         packetFrames,
         keyPackets: 1,
         settings: [settings.step, settings.shaping],
+        ownSteps: false,
       }),
     ];
     const size = packetFrames * this.hop;
@@ -116,100 +119,124 @@ export class WaveformCodec {
   }
 
   /**
-   * The audio of packets, of so many samples, and the bits that each frame costs; silence where a packet is lost.
+   * The audio of packets, of so many samples, and the bits that each frame costs; lost packets are concealed.
    * @param {import("../container.js").Header} header
    * @param {import("../container.js").Packet[]} packets
    * @param {number} samples
    * @param {boolean} enhance whether a network improves the sound of a file made with perception
    * @param {(share: number) => void} [progress]
    */
-  decode({ settings: [step, shaping], keyPackets }, packets, samples, enhance, progress = () => {}) {
+  decode(header, packets, samples, enhance, progress = () => {}) {
     const { hop } = this;
-    const settings = { step, shaping };
-    const restoration = new Restoration(enhance && shaping ? this._enhancer : null, hop);
-    const transform = new MDCT(hop);
-    const frames = packets.reduce((sum, packet) => sum + packet.frames, 0);
-    const audio = new Float32Array(frames * hop);
-    let place = 0;
+    const restoration = new Restoration(enhance && header.settings[1] ? this._enhancer : null, hop);
+    const synthesis = new Synthesis(hop);
+    const audio = new Float32Array(packets.reduce((sum, { frames }) => sum + frames, 0) * hop);
     /** @type {number[]} */
     const bits = [];
-    const heard = (/** @type {Read} */ { decoded, spent }) => {
-      audio.set(transform.synthesise(restoration.push(decoded)), place);
-      place += decoded.steps.length;
-      bits.push(...spent);
-      progress(place / audio.length);
-    };
-    if (keyPackets === 1)
-      for (let start = 0; start < packets.length; start += SIDE_BY_SIDE)
-        this._independent(packets.slice(start, start + SIDE_BY_SIDE), settings).forEach(heard);
-    else this._dependent(packets, settings, keyPackets, heard);
+    this._read(header, packets, (read, frames) => {
+      if (!read) restoration.skip(frames * hop);
+      const heard = read ? synthesis.push(restoration.push(read.decoded)) : synthesis.conceal(frames);
+      audio.set(heard, bits.length * hop);
+      bits.push(...(read ? read.spent : new Float64Array(frames)));
+      progress((bits.length * hop) / audio.length);
+    });
     return { audio: audio.subarray(hop, hop + samples), bits }; // the first hop lies before the recording
   }
 
   /**
-   * Packets that are decodable by themselves.
+   * Calls `use` with what each packet holds, null if it is lost, and its number of frames.
+   * @param {import("../container.js").Header} header
    * @param {import("../container.js").Packet[]} packets
-   * @param {Settings} settings
-   * @returns {Read[]}
+   * @param {(read: Read | null, frames: number) => void} use
    */
-  _independent(packets, settings) {
-    const intact = packets.filter(({ payload }) => payload);
+  _read(header, packets, use) {
+    const isEmpty = (/** @type {import("../container.js").Packet} */ { payload }) =>
+      header.ownSteps && payload?.length === 0; // the encoder had no bits for it
+    if (header.keyPackets > 1) {
+      this._dependent(header, packets, isEmpty, use);
+      return;
+    }
+    for (let start = 0; start < packets.length; start += SIDE_BY_SIDE) {
+      const some = packets.slice(start, start + SIDE_BY_SIDE);
+      const whole = some.filter((packet) => packet.payload && !isEmpty(packet));
+      const read = this._independent(header, whole);
+      for (const packet of some) use(whole.includes(packet) ? read[whole.indexOf(packet)] : null, packet.frames);
+    }
+  }
+
+  /**
+   * Packets that are decodable by themselves; null for one that no encoder writes.
+   * @param {import("../container.js").Header} header
+   * @param {import("../container.js").Packet[]} packets
+   * @returns {(Read | null)[]}
+   */
+  _independent(header, packets) {
+    if (!packets.length) return [];
     try {
-      const decoded = intact.length
-        ? this._decoded(intact, settings, new Walk(this._context, settings, intact.length)).values()
-        : [].values();
-      return packets.map(({ payload, frames }) => (payload && decoded.next().value) || nothing(frames, this.hop));
+      return this._decoded(header, packets, this._start(header, packets.length));
     } catch (error) {
       if (!(error instanceof DamagedPacketError)) throw error;
-      if (packets.length === 1) return [nothing(packets[0].frames, this.hop)];
-      return packets.flatMap((packet) => this._independent([packet], settings));
+      return packets.length > 1 ? packets.flatMap((packet) => this._independent(header, [packet])) : [null];
     }
   }
 
   /**
    * Packets each of which goes on from the one before, up to the next key packet; after a lost one the rest is lost.
+   * @param {import("../container.js").Header} header
    * @param {import("../container.js").Packet[]} packets
-   * @param {Settings} settings
-   * @param {number} keyPackets
-   * @param {(read: Read) => void} heard
+   * @param {(packet: import("../container.js").Packet) => boolean} isEmpty
+   * @param {(read: Read | null, frames: number) => void} use
    */
-  _dependent(packets, settings, keyPackets, heard) {
-    let [walk, broken] = [new Walk(this._context, settings, 1), false];
+  _dependent(header, packets, isEmpty, use) {
+    let [walk, broken] = [this._start(header, 1), false];
     for (const packet of packets) {
-      if (packet.number % keyPackets === 0) [walk, broken] = [new Walk(this._context, settings, 1), false];
-      let read = nothing(packet.frames, this.hop);
-      try {
-        broken ||= !packet.payload;
-        if (!broken) [read] = this._decoded([packet], settings, walk);
-      } catch (error) {
-        if (!(error instanceof DamagedPacketError)) throw error;
-        broken = true;
+      if (packet.number % header.keyPackets === 0) [walk, broken] = [this._start(header, 1), false];
+      /** @type {Read | null} */
+      let read = null;
+      if (isEmpty(packet)) {
+        walk = this._start(header, 1); // the next packet starts afresh
+      } else {
+        try {
+          if (packet.payload && !broken) [read] = this._decoded(header, [packet], walk);
+        } catch (error) {
+          if (!(error instanceof DamagedPacketError)) throw error;
+        }
+        broken = !read;
       }
-      heard(read);
+      use(read, packet.frames);
     }
   }
 
   /**
+   * @param {import("../container.js").Header} header
+   * @param {number} packets
+   */
+  _start({ settings: [step, shaping] }, packets) {
+    return new Walk(this._context, { step, shaping }, packets);
+  }
+
+  /**
    * Intact packets, which go on where the walk is, to what they hold.
+   * @param {import("../container.js").Header} header
    * @param {import("../container.js").Packet[]} packets
-   * @param {Settings} settings
    * @param {Walk} walk
    * @returns {Read[]}
    */
-  _decoded(packets, settings, walk) {
+  _decoded({ settings: [, shaping], ownSteps }, packets, walk) {
     const coders = packets.map(({ payload }) => new RangeDecoder(/** @type {Uint8Array} */ (payload)));
+    if (ownSteps) walk.steps = walk.steps.map((before, packet) => readStep(coders[packet], before));
     const grids = packets.map(({ frames }, packet) => {
-      const levels = new Int32Array(settings.shaping ? Math.ceil(frames / GROUP) * BANDS : 0);
+      const levels = new Int32Array(shaping ? Math.ceil(frames / GROUP) * BANDS : 0);
       const read = (/** @type {number} */ place, /** @type {Float64Array} */ begins) => {
         levels[place] = coders[packet].symbol(begins);
       };
       this._levels.each(levels, read, walk.levels[packet]);
       walk.levels[packet] = Int32Array.of(...walk.levels[packet], ...levels).slice(-LEVEL_HISTORY * BANDS);
-      return this._bands.grid(settings, levels, frames);
+      return this._bands.grid({ step: walk.steps[packet], shaping }, levels, frames);
     });
     const read = grids.map(({ steps }, packet) => {
       const spent = new Float64Array(packets[packet].frames);
-      spent.fill(coders[packet].spent() / spent.length); // on levels
+      spent.fill(coders[packet].spent() / spent.length); // on steps and levels
       return { integers: new Int32Array(steps.length), kinds: new Int32Array(steps.length), spent };
     });
     this._walked(walk, grids, (packet, kinds, bins) => {
@@ -221,7 +248,7 @@ export class WaveformCodec {
       read[packet].spent[Math.floor(bins(0) / this.hop)] += coders[packet].spent();
       return values;
     });
-    const bands = settings.shaping ? this._bands : null;
+    const bands = shaping ? this._bands : null;
     return read.map(({ integers, kinds, spent }, packet) => ({
       decoded: this._quantizer.expand(integers, kinds, grids[packet], bands),
       spent,
@@ -254,15 +281,4 @@ export class WaveformCodec {
       walk.push(values);
     }
   }
-}
-
-/**
- * Silence in the place of lost frames.
- * @param {number} frames
- * @param {number} hop
- * @returns {Read}
- */
-function nothing(frames, hop) {
-  const [coefficients, amplitude, steps] = [1, 2, 3].map(() => new Float64Array(frames * hop));
-  return { decoded: { coefficients, amplitude, steps }, spent: new Float64Array(frames) };
 }

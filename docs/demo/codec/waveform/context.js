@@ -174,9 +174,9 @@ export class Walk {
     this._model = model;
     this._packets = packets;
     this._age = 0;
-    const rounded = (/** @type {number} */ value) =>
-      clip(rint(value * 2 ** ACTIVATION_BITS), -ACTIVATION_LIMIT, ACTIVATION_LIMIT);
-    this._conditions = [rounded(step / 256 - 2), rounded(shaping / 4)];
+    this._shaping = shaping;
+    /** Of each packet; a coder may change them from one to the next. */
+    this.steps = new Array(packets).fill(step);
     this._recent = Array.from({ length: packets }, () => new Float64Array(RECENT * model.hop));
     /** For each block its activations in earlier frames, the latest last. */
     this._past = model.blocks.map(
@@ -226,7 +226,7 @@ export class Walk {
     const age = Math.min(this._age, AGE_LIMIT) * 2 ** (ACTIVATION_BITS - 3);
     const seen = new Float64Array(this._packets * model.enter.inputs);
     this._recent.forEach((recent, packet) => {
-      const own = [...model.centres.map((bin) => expected[packet][bin]), ...this._conditions, age];
+      const own = [...model.centres.map((bin) => expected[packet][bin]), ...this._conditions(packet), age];
       seen.set(recent, packet * model.enter.inputs);
       seen.set(own, packet * model.enter.inputs + recent.length);
     });
@@ -241,6 +241,13 @@ export class Walk {
       past.shift();
     });
     return model.leave.run(clipped(x, 2 ** (ACTIVATION_BITS - RESIDUAL_BITS), 0, ACTIVATION_LIMIT));
+  }
+
+  /** How a packet is quantised, as activations. */
+  _conditions(/** @type {number} */ packet) {
+    return [this.steps[packet] / 256 - 2, this._shaping / 4].map((value) =>
+      clip(rint(value * 2 ** ACTIVATION_BITS), -ACTIVATION_LIMIT, ACTIVATION_LIMIT),
+    );
   }
 
   /** The integers [bins] of the frame of each packet are known. */

@@ -26,6 +26,11 @@ export class Restoration {
     this._number = 0;
   }
 
+  /** So many coefficients are lost: later ones get the noise of their place. */
+  skip(/** @type {number} */ count) {
+    this._number += count;
+  }
+
   /** The next frames to coefficients. */
   push(/** @type {Decoded} */ { coefficients, amplitude, steps }) {
     const filling = amplitude.map((value, place) => value * noise(this._number + place));
