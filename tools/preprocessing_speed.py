@@ -12,7 +12,7 @@ import soundfile
 
 from pipeline import preprocess
 from pipeline.common import params
-from pipeline.preprocess import Shard, Source
+from pipeline.corpus.plan import Shard, Source
 
 RATE, SECONDS, RECORDINGS, ROUNDS = 48000, 3, 20, 5
 

@@ -17,6 +17,7 @@ from pipeline.common import files
 from pipeline.common.sections import Preprocess
 from pipeline.common.shards import Shards
 from pipeline.common.stage import StageError
+from pipeline.corpus import plan
 from telucodec.audio import decoders
 
 SPLITS = "train", "validation", "test"
@@ -92,7 +93,7 @@ def test_a_recording_read_in_many_pieces_is_the_same(workspace, change, corpus, 
     for block in (decoders.BLOCK, 1000):
         monkeypatch.setattr(decoders, "BLOCK", block)
         folder = workspace / f"by {block}"
-        for shard in preprocess.make_plan(settings):
+        for shard in plan.make_plan(settings):
             preprocess.make_shard(shard, folder, settings.preprocess)
         made.append({path.relative_to(folder): path.read_bytes() for path in folder.rglob("*.pcm*")})
     assert made[0] == made[1] and len(made[0]) == 9
@@ -142,7 +143,7 @@ def test_normalisation(workspace, change, corpus, spoken, how, peak, gain):
 
 
 def test_byte_identical_for_any_number_of_processes(workspace, change, corpus, monkeypatch):
-    monkeypatch.setattr(preprocess, "SHARD_SECONDS", 4)
+    monkeypatch.setattr(plan, "SHARD_SECONDS", 4)
     contents = []
     for cores in (1, 2, 3):
         monkeypatch.setattr(os, "cpu_count", lambda cores=cores: cores)
@@ -155,9 +156,10 @@ def test_byte_identical_for_any_number_of_processes(workspace, change, corpus, m
 SMALL_SHARDS = """
 from pipeline import preprocess
 from pipeline.common import stage
+from pipeline.corpus import plan
 
 if __name__ == "__main__":
-    preprocess.SHARD_SECONDS = 4
+    plan.SHARD_SECONDS = 4
     stage.run(preprocess.main)
 """
 # What a full disk does to a program, without filling one: no file may grow beyond 20 kB.
@@ -232,14 +234,14 @@ def test_runs_at_the_same_time_wait_for_each_other(workspace, long_work, tmp_pat
 
 
 def test_finished_shards_are_not_made_again(workspace, change, corpus, monkeypatch):
-    monkeypatch.setattr(preprocess, "SHARD_SECONDS", 4)
+    monkeypatch.setattr(plan, "SHARD_SECONDS", 4)
     settings = change(workspace, {"data.root": str(corpus)})
     discover.main(settings)
-    plan = preprocess.make_plan(settings)
-    folder = preprocess._work_folder(plan, settings.preprocess)
-    for shard in plan[:-1]:
+    planned = plan.make_plan(settings)
+    folder = preprocess._work_folder(planned, settings.preprocess)
+    for shard in planned[:-1]:
         preprocess.make_shard(shard, folder, settings.preprocess)
-    for shard in plan[:-1]:  # whoever reads these recordings again fails
+    for shard in planned[:-1]:  # whoever reads these recordings again fails
         for source in shard.sources:
             source.path.unlink()
     preprocess.main(settings)
@@ -295,7 +297,7 @@ def test_adding_recordings_moves_no_old_one(workspace, change, added, seed, spli
             json.dumps({"set": kind, "speaker": name, "path": path, **described}) for kind, name, path in sorted(rows)
         ]
         files.write_text(files.MANIFEST, "\n".join(lines))
-        sources = [(shard.split, source.row) for shard in preprocess.make_plan(plan_of) for source in shard.sources]
+        sources = [(shard.split, source.row) for shard in plan.make_plan(plan_of) for source in shard.sources]
         return {row["path"]: split for split, row in sources}, {(row["speaker"], split) for split, row in sources}
 
     (before, _), (after, sides) = planned(old), planned(old + new)
@@ -315,6 +317,6 @@ def test_shares_of_the_splits():
         split_by="speaker",
         split_seed=0,
     )
-    splits = [preprocess.split_of(f"speaker {number}", settings) for number in range(5000)]
+    splits = [plan.split_of(f"speaker {number}", settings) for number in range(5000)]
     assert splits.count("test") / 5000 == pytest.approx(0.1, abs=0.02)
     assert splits.count("validation") / 5000 == pytest.approx(0.2, abs=0.02)

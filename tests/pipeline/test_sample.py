@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipeline import preprocess, sample
+from pipeline import sample
 from pipeline.common.params import load
 from pipeline.common.stage import StageError
+from pipeline.corpus import plan
 from pipeline.corpus.telugu_text import SENTENCES
 from tests.pipeline.conftest import ROOT
 
@@ -67,7 +68,7 @@ assert len(Speaker("m1", rate=150, pitch=50, pitch_range=50).say("నమస్�
 
 def test_the_default_voices_fill_all_splits():
     settings = load(ROOT / "params.yaml")
-    splits = [preprocess.split_of(voice, settings.preprocess) for voice in sample.VOICES]
+    splits = [plan.split_of(voice, settings.preprocess) for voice in sample.VOICES]
     assert set(splits[:4]) == {"train", "validation", "test"}
     del splits[settings.sample.voices :]
     assert (splits.count("train"), splits.count("validation"), splits.count("test")) == (10, 2, 2)

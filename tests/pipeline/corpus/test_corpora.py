@@ -13,6 +13,7 @@ from pipeline import discover, preprocess
 from pipeline.common import files
 from pipeline.common.shards import Shards
 from pipeline.common.stage import StageError
+from pipeline.corpus import plan
 from pipeline.corpus.layouts import doubt
 
 
@@ -256,7 +257,7 @@ def test_recordings_in_packs_become_clips(tmp_path, spoken, workspace, change, r
         discover.main(settings)
     preprocess.main(settings)
     clips = {}
-    for split in preprocess.SPLITS:
+    for split in plan.SPLITS:
         shards = Shards(files.SHARDS / split)
         clips |= {clip["source"]: shards.clip(number) for number, clip in enumerate(shards.clips)}
     assert len(clips) == 1 + 7 + 6

@@ -11,7 +11,7 @@ import soxr
 
 from pipeline import discover, preprocess
 from pipeline.common import files
-from pipeline.corpus import fingerprints, near_duplicates
+from pipeline.corpus import fingerprints, near_duplicates, plan
 from pipeline.corpus.near_duplicates import Stored
 from pipeline.sample import _speak_voice
 from telucodec.audio.reading import read
@@ -111,7 +111,7 @@ def test_preprocess_warns_of_them_and_lists_them(workspace, change, sentences, c
         path = Path("recordings", f"speaker{number % 10}", f"{number // 10}.wav")
         path.parent.mkdir(parents=True, exist_ok=True)
         soundfile.write(path, audio, RATE)
-    speakers = {preprocess.split_of(f"speaker{number}", settings.preprocess): number for number in range(10)}
+    speakers = {plan.split_of(f"speaker{number}", settings.preprocess): number for number in range(10)}
     copy = Path("recordings", f"speaker{speakers['test']}", "copy.mp3")
     recordings.write(copy, 0.5 * sentences[speakers["train"]] / 32768, RATE, "libmp3lame", "mp3")
     discover.main(settings)
