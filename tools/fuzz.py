@@ -95,7 +95,7 @@ def decode(telu: telucodec.Codec, data: bytes, random: np.random.Generator) -> s
             for start in range(0, len(data), size):
                 decoder.push(data[start : start + size])
                 if random.random() < 0.05:
-                    decoder.conceal(int(random.integers(1, 20)))
+                    decoder.conceal()
             return "stream"
         if huge:  # the first stretch, or the refusal
             list(itertools.islice(telu.decode_blocks(data, lenient=bool(way)), 1))

@@ -61,9 +61,9 @@ class FrameDecoder:
         return [None if payload is None else next(decoded) for payload in payloads]
 
     def _read(self, packets: list[tuple[bytes, int]]) -> list[Decoded]:
-        return (
-            self.coder.decode([payload for payload, _ in packets], [count for _, count in packets]) if packets else []
-        )
+        if not packets:
+            return []
+        return self.coder.decode([payload for payload, _ in packets], [count for _, count in packets])
 
     def _alone(self, payload: bytes | None, count: int) -> Decoded | None:
         try:
@@ -79,7 +79,7 @@ class FrameDecoder:
         if number % self.header.key_packets == 0:
             self._walk, self._broken = self.coder.start(), False
         if self._is_empty(payload):
-            self._walk = self.coder.start()
+            self._walk, self._broken = self.coder.start(), False
             return None
         if payload is not None and not self._broken:
             try:

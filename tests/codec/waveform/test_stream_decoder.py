@@ -142,6 +142,19 @@ def test_a_file_of_known_length_is_concealed_to_its_end(telu, speech):
     assert len(decoder.conceal()) == 0
 
 
+def test_after_a_packet_that_the_limit_left_empty_a_stream_starts_afresh(telu, speech):
+    noise = np.random.default_rng(0).uniform(-1, 1, 4 * PACKET)
+    audio = np.concatenate([speech[: 10 * PACKET], noise, speech[: 10 * PACKET]]).astype(np.float32)
+    sent = Sent(telu, audio, kbps=16)
+    empty = [packet == container.write_packet(number, b"") for number, packet in enumerate(sent.packets)]
+    again = empty.index(False, empty.index(True))
+    assert again > 6
+    whole, output = telu.decode(sent.without(())), telu.decode(sent.without([5]), lenient=True)
+    inside = slice(again * PACKET, again * PACKET + 240)  # where nothing but this packet is heard
+    assert np.array_equal(output[inside], whole[inside]) and whole[inside].any()
+    assert not np.array_equal(output[6 * PACKET : 7 * PACKET], whole[6 * PACKET : 7 * PACKET])
+
+
 def test_a_strict_decoder_conceals_only_when_asked(telu, independent):
     decoder = telu.stream_decoder()
     decoder.push(independent.header + independent.packets[0])
