@@ -181,7 +181,8 @@ export class WaveformCodec {
   }
 
   /**
-   * Packets each of which goes on from the one before, up to the next key packet; after a lost one the rest is lost.
+   * Packets each of which goes on from the one before, up to the next key packet or one that is empty; after a lost one the
+   * rest is lost.
    * @param {import("../container.js").Header} header
    * @param {import("../container.js").Packet[]} packets
    * @param {(packet: import("../container.js").Packet) => boolean} isEmpty
@@ -194,7 +195,7 @@ export class WaveformCodec {
       /** @type {Read | null} */
       let read = null;
       if (isEmpty(packet)) {
-        walk = this._start(header, 1); // the next packet starts afresh
+        [walk, broken] = [this._start(header, 1), false]; // the next packet starts afresh
       } else {
         try {
           if (packet.payload && !broken) [read] = this._decoded(header, [packet], walk);
