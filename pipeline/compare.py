@@ -97,11 +97,11 @@ def means(rows: Sequence[Row]) -> dict[str, list[dict[str, float]]]:
 
 
 def kinds(shards: Shards) -> dict[str, set[str]]:
-    """The clips of each kind, by what is appended to the name of a saving; kinds with too few clips are left out."""
+    """The clips of each kind, by what is appended to the name of a saving. Kinds with too few clips, or all, are left out."""
     shares = {clip["clip"]: speech_share(shards.clip(number)) for number, clip in enumerate(shards.clips)}
     dense = {clip for clip, share in shares.items() if share >= DENSE}
     found = {", dense speech": dense, ", sparse speech": shares.keys() - dense}
-    return {"": set(shares), **{kind: clips for kind, clips in found.items() if len(clips) >= FEWEST}}
+    return {"": set(shares), **{kind: clips for kind, clips in found.items() if FEWEST <= len(clips) < len(shares)}}
 
 
 def speech_share(audio: np.ndarray) -> float:

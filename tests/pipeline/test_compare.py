@@ -112,6 +112,7 @@ def test_dense_and_sparse_clips_are_told_apart():
     found = compare.kinds(Clips([dense] * 3 + [sparse] * 3))
     assert found[", dense speech"] == {"0.wav", "1.wav", "2.wav"} and len(found[", sparse speech"]) == 3
     assert len(found[""]) == 6 and list(compare.kinds(Clips([dense] * 3 + [sparse] * 2))) == ["", ", dense speech"]
+    assert list(compare.kinds(Clips([dense] * 4))) == [""]
     assert compare.speech_share(np.zeros(16_000)) == 0
 
 
