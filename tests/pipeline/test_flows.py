@@ -45,10 +45,15 @@ def server(port):
 
 
 @pytest.fixture(scope="module")
-def client(server):
+def client(server, port):
     from prefect.client.orchestration import get_client
+    from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    with get_client(sync_client=True) as client:
+    # Where an earlier test has imported Prefect, it knows the environment of that time only.
+    with (
+        temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{port}/api"}),
+        get_client(sync_client=True) as client,
+    ):
         yield client
 
 

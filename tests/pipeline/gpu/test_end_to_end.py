@@ -55,16 +55,17 @@ def test_from_the_bundle_to_training_that_goes_on(built, python, tmp_path):
     assert "tokens: epoch   1" in (there / "log.txt").read_text()
     assert results.take_in(there, built)
 
-    # Undisturbed, over the remains of the killed run.
-    running = start(away, python, TENTH, there)
+    # Undisturbed, over the remains of the killed run. A machine that was checked is not checked again.
+    checked = (there / "checks.json").read_text()
+    assert json.loads(checked)["devices"]["result"] in ("passed", "skipped")
+    running = start(away, python, TENTH, there, "checked")
     printed = running.communicate(timeout=240)[0]
-    assert running.returncode == 0, printed
+    assert running.returncode == 0 and "check devices" not in printed, printed
+    assert (there / "checks.json").read_text() == checked
     names = {path.name for path in there.iterdir()}
     assert names >= RESULTS and len(names) <= 8
     figures = json.loads((there / "figures.json").read_text())
     assert figures["machine"]["gpu"] is None and 0 < figures["seconds"]["install"] + figures["seconds"]["unpack"] < 60
-    checked = json.loads((there / "checks.json").read_text())
-    assert checked["devices"]["result"] in ("passed", "skipped")
     for model in ("tokens", "waveform", "enhancer"):
         training = figures_of(there, model)
         assert training["finished"] and training["steps"] >= 1
@@ -86,12 +87,6 @@ def test_from_the_bundle_to_training_that_goes_on(built, python, tmp_path):
     train.main(settings, "enhancer")
     mel = json.loads((files.METRICS / "enhancer" / "train.json").read_text())["before_training"]["mel"]
     assert mel == pytest.approx(figures_of(there, "enhancer")["last"]["mel"], abs=0.01)
-
-    # A machine that was checked is not checked again.
-    running = start(away, python, TENTH, there, "checked")
-    printed = running.communicate(timeout=240)[0]
-    assert running.returncode == 0 and "check devices" not in printed
-    assert json.loads((there / "checks.json").read_text()) == checked
 
 
 def figures_of(there, model):
