@@ -106,7 +106,8 @@ def _contents(path: Path) -> dict[str, bytes]:
         with zipfile.ZipFile(path) as packed:
             contents = {name: packed.read(name) for name in packed.namelist() if name in NAMES}
         json.loads(contents[FIGURES])
-        contents[start_from.WEIGHTS]
+        if start_from.WEIGHTS not in contents:
+            raise KeyError(start_from.WEIGHTS)
         return contents
     except (OSError, ValueError, LookupError, zipfile.BadZipFile) as error:
         raise StageError(f"{path} is damaged ({error}); copy the results again") from None

@@ -3,7 +3,6 @@
 import math
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -40,6 +39,7 @@ class EnhancerTask(Task[Enhancer]):
     """Speech from packets of every rate, compared with the original by levels and by ear."""
 
     name = "enhancer"
+    adversary: Adversary | None
 
     def __init__(self, params: Params, device: torch.device):
         self.settings, self.loop, self.device = params.enhancer.loss, params.enhancer.train, device
@@ -103,13 +103,6 @@ class EnhancerTask(Task[Enhancer]):
 
     def headline(self, row: dict[str, float]) -> str:
         return f"mel {row['mel']:.3f} of {row['plain_mel']:.3f} Np  SNR {row['snr']:.2f} of {row['plain_snr']:.2f} dB"
-
-    def state(self) -> dict[str, Any]:
-        return {} if self.adversary is None else self.adversary.state()
-
-    def restore(self, state: dict[str, Any]) -> None:
-        if self.adversary is not None:
-            self.adversary.restore(state)
 
     def save(self, folder: Path) -> None:
         self.model.save(folder)

@@ -22,12 +22,20 @@ class Draws(Protocol):
     def integers(self, low: int, high: int, size: Size) -> np.ndarray: ...
 
 
+class Learner(Protocol):
+    """What a checkpoint must hold of it, and how it continues from there."""
+
+    def state(self) -> dict[str, Any]: ...
+    def restore(self, state: dict[str, Any]) -> None: ...
+
+
 class Task(ABC, Generic[Model]):
     """A model, its loss and its measures. The loop adds data, optimiser, schedule and checkpoints."""
 
     name: str
     model: Model  # what the optimiser trains
     progress = 0.0  # completed share of the run, set before each step
+    adversary: Learner | None = None  # what else learns in a step
 
     @abstractmethod
     def compile(self, backend: str = "inductor") -> None:
@@ -71,11 +79,12 @@ class Task(ABC, Generic[Model]):
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint must hold besides the model and its optimiser."""
-        return {}
+        return {} if self.adversary is None else self.adversary.state()
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from what `state` returned."""
-        assert not state, "a task with a state restores it"
+        if self.adversary is not None:
+            self.adversary.restore(state)
 
     def finish(self, batches: Batches) -> None:
         """What remains to be done once after the last step. By default nothing."""

@@ -4,7 +4,6 @@ import math
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -45,6 +44,7 @@ class TokenTask(Task[TokenCodec]):
     """Codes and back, with discriminators in the second phase, and the prior of tokens at the end."""
 
     name = "tokens"
+    adversary: Adversary | None
 
     def __init__(self, params: Params, device: torch.device):
         self.settings, self.loop, self.device = params.quantizer, params.train, device
@@ -189,13 +189,6 @@ class TokenTask(Task[TokenCodec]):
         analysis = self.model.analyse(batch.audio, batch.found)
         codes = self.model.merged(analysis.own, self.model.quantizer(analysis.latents).codes)
         return codes, self.model.errors(analysis, codes)
-
-    def state(self) -> dict[str, Any]:
-        return {} if self.adversary is None else self.adversary.state()
-
-    def restore(self, state: dict[str, Any]) -> None:
-        if self.adversary is not None:
-            self.adversary.restore(state)
 
     def save(self, folder: Path) -> None:
         self.model.save(folder)
