@@ -1,11 +1,9 @@
 """Speech to pitch, phase and spectra, frame by frame."""
 
-import functools
 from typing import NamedTuple
 
 import numpy as np
 
-from telucodec.vocoder.codes import VocoderCodes
 from telucodec.vocoder.envelope import POINTS, envelope
 from telucodec.vocoder.frames import HISTORY, HOP, STEP, windows
 from telucodec.vocoder.phase import PhaseCodes, PhaseTracker, harmonics
@@ -50,37 +48,6 @@ class SpeechAnalysis:
         levels = [envelope(segments, periods) for segments in (early, late)]
         found = harmonics(seen, track, levels[1])
         return Measured(pitch, np.concatenate(levels, axis=1).astype(np.float32), found, track)
-
-
-class Described(NamedTuple):
-    """What is coded of recordings."""
-
-    codes: np.ndarray  # [batch, 2, frames], int64, of pitch and phase
-    levels: np.ndarray  # [batch, frames, FEATURES], float32
-
-
-class Analyser:
-    """The analysis of whole recordings. Other processes can call it: it holds no network.
-
-    Args:
-        shapes, num_codebooks, codebook_size: those of `VocoderCodes`.
-    """
-
-    def __init__(self, shapes: np.ndarray, num_codebooks: int, codebook_size: int):
-        self._arguments = shapes, num_codebooks, codebook_size
-
-    @functools.cached_property
-    def _codes(self) -> VocoderCodes:
-        return VocoderCodes(*self._arguments)
-
-    def __reduce__(self) -> tuple[type["Analyser"], tuple[np.ndarray, int, int]]:
-        return Analyser, self._arguments
-
-    def __call__(self, audio: np.ndarray) -> Described:
-        """Audio [batch, samples] to what is coded of it; zeros complete the last frame."""
-        padded = np.pad(audio.astype(np.float64), ((0, 0), (0, -audio.shape[1] % HOP + HOP)))
-        found = [SpeechAnalysis(self._codes.pitch, self._codes.phase).push(signal) for signal in padded]
-        return Described(*(np.stack(part) for part in zip(*found, strict=True)))
 
 
 def silence() -> np.ndarray:

@@ -42,28 +42,28 @@ def envelope(segments: np.ndarray, frequency: np.ndarray) -> np.ndarray:
     """
     # What depends on the pitch alone is computed once for each.
     pitches, which = np.unique(frequency, return_inverse=True)
-    window = _window(pitches[:, None])[which]
-    seen = segments * window
-    seen -= window * (seen.sum(1, keepdims=True) / window.sum(1, keepdims=True))  # no direct current
+    shape = window(pitches[:, None])[which]
+    seen = segments * shape
+    seen -= shape * (seen.sum(1, keepdims=True) / shape.sum(1, keepdims=True))  # no direct current
     power = _filled(np.square(np.abs(np.fft.rfft(seen, FFT))), frequency)
     logarithms = np.log(_averages(power, WIDTH * frequency) + FLOOR)
     cepstrum = np.fft.irfft(logarithms, FFT)
-    smooth = np.fft.rfft(cepstrum * _lifter(pitches[:, None])[which]).real
+    smooth = np.fft.rfft(cepstrum * lifter(pitches[:, None])[which]).real
     places = centres(POINTS) / BINS
     below = places.astype(np.int64)
     part = places - below
     return 0.5 * (smooth[:, below] * (1 - part) + smooth[:, below + 1] * part)
 
 
-def _window(frequency: np.ndarray) -> np.ndarray:
+def window(frequency: np.ndarray) -> np.ndarray:
     """Windows [count, WINDOW] of PERIODS periods of pitches [count, 1], each with an energy of 1."""
     place = np.arange(WINDOW) - WINDOW / 2 + 0.5
     half = np.minimum(PERIODS / 2 * SAMPLE_RATE / frequency, WINDOW / 2)
-    window = np.where(np.abs(place) < half, 0.5 + 0.5 * np.cos(np.pi * place / half), 0)
-    return window / np.sqrt(np.square(window).sum(1, keepdims=True))
+    shape = np.where(np.abs(place) < half, 0.5 + 0.5 * np.cos(np.pi * place / half), 0)
+    return shape / np.sqrt(np.square(shape).sum(1, keepdims=True))
 
 
-def _lifter(frequency: np.ndarray) -> np.ndarray:
+def lifter(frequency: np.ndarray) -> np.ndarray:
     """Factors [count, FFT] for cepstra: they take out what is left of harmonics, and undo some of the averages' blur."""
     cycles = np.minimum(np.arange(FFT), FFT - np.arange(FFT)) / SAMPLE_RATE * frequency
     return np.sinc(cycles) * (1 + 2 * RECOVERY - 2 * RECOVERY * np.cos(2 * np.pi * cycles))

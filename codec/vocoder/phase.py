@@ -98,8 +98,8 @@ def harmonics(spectra: np.ndarray, track: Track, levels: np.ndarray) -> np.ndarr
         levels: [frames, POINTS], of the spectrum there.
     """
     places = _places(track)
-    found = interpolated(spectra * _centred(), places / (SAMPLE_RATE / FFT)) * (places < HIGHEST)
-    phases = interpolated(product(levels, tables().phases), places / _phase_spacing())
+    found = interpolated(spectra * centred(), places / (SAMPLE_RATE / FFT)) * (places < HIGHEST)
+    phases = interpolated(product(levels, tables().phases), places / spacing())
     return found * np.abs(found) * np.exp(-1j * phases)
 
 
@@ -123,10 +123,11 @@ def _places(track: Track) -> np.ndarray:
 
 
 @functools.cache
-def _centred() -> np.ndarray:
+def centred() -> np.ndarray:
     """Factors [bins] that move the origin of time to the middle of the window."""
     return np.exp(2j * np.pi * np.arange(FFT // 2 + 1) * (WINDOW // 2) / FFT)
 
 
-def _phase_spacing() -> float:
+def spacing() -> float:
+    """Hz from one bin of the phases of filters to the next."""
     return SAMPLE_RATE / 2 / (tables().phases.shape[1] - 1)

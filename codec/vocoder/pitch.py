@@ -13,6 +13,7 @@ LIMITS = 0.38, 0.6, 0.8  # between the classes
 PLACES = 16  # values that describe a pitch to networks
 
 FFT = 2048
+SCALE = 2  # values of an autocorrelation per sample
 EXPONENT = 0.7  # of the power spectrum: 1 is the autocorrelation, less flattens formants
 BAND = 40.0, 60.0, 1500.0, 2000.0  # Hz: the correlation uses what lies between, and fades at both ends
 PREFERENCE = 0.02  # of a pitch over the one an octave below, which is as periodic
@@ -55,9 +56,7 @@ class PitchTracker:
 
     def __init__(self, codes: PitchCodes):
         self._grid = codes.grid
-        octaves = np.abs(np.log2(codes.grid[:, None] / codes.grid))
-        self._price = np.minimum(MOVE * np.maximum(octaves - FREE, 0), JUMP)
-        self._preference = PREFERENCE * np.log2(codes.grid / LOWEST)
+        self._price, self._preference = prices(codes.grid)
         self._best, self._held = np.zeros(len(codes.grid)), 0
 
     def push(self, spectra: np.ndarray) -> np.ndarray:
@@ -77,34 +76,50 @@ class PitchTracker:
         return codes
 
 
+def prices(grid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """For pitches [pitches] in Hz, the prices [pitches, pitches] of jumps between them, and what speaks for each [pitches]."""
+    octaves = np.abs(np.log2(grid[:, None] / grid))
+    return np.minimum(MOVE * np.maximum(octaves - FREE, 0), JUMP), PREFERENCE * np.log2(grid / LOWEST)
+
+
 def spectra(segments: np.ndarray) -> np.ndarray:
     """The spectra [frames, FFT / 2 + 1] of segments [frames, WINDOW] in a Hann window."""
-    return np.fft.rfft(segments * _window(), FFT)
+    return np.fft.rfft(segments * window(), FFT)
 
 
 def periodicity(spectra: np.ndarray, grid: np.ndarray) -> np.ndarray:
     """How periodic speech with these spectra is at each of the frequencies [pitches], in Hz: [frames, pitches], up to about 1."""
-    scale = 2  # the autocorrelation is sampled that often per sample
-    lags = SAMPLE_RATE / grid * scale
-    below = lags.astype(np.int64)
-    part = lags - below
+    return _at_lags(np.abs(spectra) ** (2 * EXPONENT) * band(), grid) / own_periodicity(grid)
 
-    def at_lags(powers: np.ndarray) -> np.ndarray:
-        line = np.fft.irfft(powers, scale * FFT)
-        line = line / np.maximum(line[..., :1], 1e-20)
-        return line[..., below] * (1 - part) + line[..., below + 1] * part
 
-    own = at_lags(np.square(np.abs(np.fft.rfft(_window(), FFT))))
-    return at_lags(np.abs(spectra) ** (2 * EXPONENT) * _band()) / np.maximum(own, 0.3) ** EXPONENT
+def own_periodicity(grid: np.ndarray) -> np.ndarray:
+    """What `periodicity` of perfectly periodic speech would be without dividing by it: [pitches]."""
+    own = _at_lags(np.square(np.abs(np.fft.rfft(window(), FFT))), grid)
+    return np.maximum(own, 0.3) ** EXPONENT
+
+
+def lags(grid: np.ndarray) -> np.ndarray:
+    """The periods of frequencies [pitches] in Hz as places in an autocorrelation with SCALE values a sample."""
+    return SAMPLE_RATE / grid * SCALE
+
+
+def _at_lags(powers: np.ndarray, grid: np.ndarray) -> np.ndarray:
+    """Of power spectra [..., FFT / 2 + 1] the autocorrelation, which is 1 at 0, at the periods of a grid: [..., pitches]."""
+    places = lags(grid)
+    below = places.astype(np.int64)
+    part = places - below
+    line = np.fft.irfft(powers, SCALE * FFT)
+    line = line / np.maximum(line[..., :1], 1e-20)
+    return line[..., below] * (1 - part) + line[..., below + 1] * part
 
 
 @functools.cache
-def _window() -> np.ndarray:
+def window() -> np.ndarray:
     return np.hanning(WINDOW + 1)[:-1]
 
 
 @functools.cache
-def _band() -> np.ndarray:
+def band() -> np.ndarray:
     frequency = np.fft.rfftfreq(FFT, 1 / SAMPLE_RATE)
     start, full, fades, end = BAND
     return np.clip((frequency - start) / (full - start), 0, 1) * np.clip((end - frequency) / (end - fades), 0, 1)

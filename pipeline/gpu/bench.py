@@ -45,7 +45,15 @@ class Bench:
         return small if self.small else full
 
     def run(self, model: str = "tokens", **overrides: object) -> Run:
-        """A run before its start. `__` in a name stands for a dot in a key of the model's parameters: `train__batch=8`."""
+        """A run before its start. `__` in a name stands for a dot in a key of the model's parameters: `train__batch=8`.
+
+        Where the waveform codec is still to be trained, an enhancer gets the one that its training starts from.
+        """
+        if model == "enhancer" and not (files.MODELS / "waveform").exists():
+            codec = self.run("waveform")
+            codec.task.start(codec.batches)
+            with files.whole_folder(files.MODELS / "waveform") as folder:
+                codec.task.save(folder)
         fixed = {"train.processes": 1, "train.compile": False, "train.minutes": None, "train.device": self.device.type}
         changes = fixed | {name.replace("__", "."): value for name, value in overrides.items()}
         changes = {lanes.section(model) + key: value for key, value in changes.items()}

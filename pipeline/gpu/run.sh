@@ -15,7 +15,7 @@ python=${PYTHON:-python3}
     "$python" -m pip install --quiet --no-index --no-deps --no-cache-dir --disable-pip-version-check --upgrade \
         --root-user-action ignore --target "$packages" "$bundle"/wheels/*.whl
     export PYTHONPATH=$packages:$bundle/code${PYTHONPATH:+:$PYTHONPATH} PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
-    export OMP_NUM_THREADS=1 # the processes that analyse speech share the cores among themselves
+    export OMP_NUM_THREADS=1 # the processes that unpack shards share the cores among themselves
     cd "$bundle/work"
     "$python" -m pipeline.gpu.run "$bundle" "$1" "$results" "${3:-}" "$SECONDS"
 } 2>&1 | tee "$results/log.txt"

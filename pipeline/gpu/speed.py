@@ -1,15 +1,15 @@
 """How fast does it train, how much memory does that take, and what does the GPU wait for?"""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
 from pipeline.gpu.bench import Bench
-from pipeline.training.batches import Batch
 from pipeline.training.loop import Run
 
 BATCHES = 16, 64, 256  # besides that of params.yaml
@@ -38,25 +38,21 @@ def waiting(bench: Bench) -> dict[str, Any]:
         run = _started(bench, model)
         run.steps(bench.sized(3, 1))
         waits: list[float] = []
-        run.batches.take = _watched(run.batches.take, waits)  # type: ignore[method-assign]
+        run.batches.share = _watched(run.batches.share, waits)  # type: ignore[method-assign, assignment]
         with bench.timed() as watch:
             run.steps(bench.sized(30, 2))
         shares[model] = sum(waits) / watch.seconds
     return {"share": max(shares.values()), "shares": shares}
 
 
-def _watched(take: Callable[..., Iterator[Batch]], waits: list[float]) -> Callable[..., Iterator[Batch]]:
-    """`take`, which adds the seconds until each batch is there to `waits`."""
+def _watched(share: Callable[[int], Tensor], waits: list[float]) -> Callable[[int], Tensor]:
+    """`share`, which adds the seconds until each batch is there to `waits`."""
 
-    def watched(*arguments: Any, **settings: Any) -> Iterator[Batch]:
-        batches = take(*arguments, **settings)
-        while True:
-            began = time.perf_counter()
-            batch = next(batches, None)
-            waits.append(time.perf_counter() - began)
-            if batch is None:
-                return
-            yield batch
+    def watched(count: int) -> Tensor:
+        began = time.perf_counter()
+        audio = share(count)
+        waits.append(time.perf_counter() - began)
+        return audio
 
     return watched
 

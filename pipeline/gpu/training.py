@@ -16,10 +16,10 @@ from pipeline.gpu.outputs import save
 from pipeline.training import device
 from pipeline.training.loop import Run
 
-EPOCH_SECONDS = 20  # between two validations, and the most that a killed run loses
+EPOCH_SECONDS = 40  # between two validations, and the most that a killed run loses
 FIRST_STEPS = 40  # of the first epoch, which tells how many steps fit into the others
 RESERVED_SECONDS = 15  # for what follows the last epoch, besides the prior
-PRIOR_STEP_SECONDS = 0.1
+STEP_SECONDS = 0.1  # of a step, before any is measured
 LEAST_SECONDS = 5
 ENDLESS = 1_000_000  # epochs: the minutes alone end the run and shape its schedule
 
@@ -45,7 +45,7 @@ def until(deadline: float, results: Path, model: str) -> None:
     """
     began = time.monotonic()
     prior = parameters.load().train.prior_steps if model == "tokens" else 0
-    seconds = max(deadline - began - RESERVED_SECONDS - PRIOR_STEP_SECONDS * prior, LEAST_SECONDS)
+    seconds = max(deadline - began - RESERVED_SECONDS - STEP_SECONDS * prior, LEAST_SECONDS)
     at = f"{lanes.section(model)}train."
     fixed = {"minutes": seconds / 60, "epochs": ENDLESS, "steps_per_epoch": FIRST_STEPS, "processes": 1}
     params = parameters.load_with({at + name: value for name, value in fixed.items()})
@@ -60,7 +60,7 @@ def until(deadline: float, results: Path, model: str) -> None:
             keep(finished=False)
             train.print_epoch(run, figures)
             if run.epoch:
-                _set_steps(run, seconds)
+                _plan(run, deadline - time.monotonic() - RESERVED_SECONDS, prior)
 
         def keep(finished: bool) -> None:
             figures = {
@@ -83,12 +83,17 @@ def until(deadline: float, results: Path, model: str) -> None:
         run.task.save(folder)
 
 
-def _set_steps(run: Run, seconds: float) -> None:
-    """Let the next epoch take EPOCH_SECONDS, or what is left."""
+def _plan(run: Run, left: float, prior_steps: int) -> None:
+    """Spend the seconds that are left: steps until the next validation, and an end that leaves time for the prior.
+
+    A step of the prior takes at most as long as one of the codec.
+    """
     settings = run.settings
-    per_second = run.speed[-1]["audio_seconds_per_second"] / settings.batch / settings.crop_seconds
-    steps = round(min(EPOCH_SECONDS, seconds - run.seconds) * per_second)
-    run.settings = settings.model_copy(update={"steps_per_epoch": max(steps, 1)})
+    step = settings.batch * settings.crop_seconds / run.speed[-1]["audio_seconds_per_second"]
+    left = max(left - prior_steps * step, 0)
+    steps = max(round(min(EPOCH_SECONDS, left) / step), 1)
+    changes = {"steps_per_epoch": steps, "minutes": (run.seconds + left) / 60}
+    run.settings = settings.model_copy(update=changes)
 
 
 def main(results: str, seconds: str, *models: str) -> None:

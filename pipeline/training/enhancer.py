@@ -12,7 +12,7 @@ from pipeline.common import files
 from pipeline.common.sections import Params
 from pipeline.common.shards import Shards
 from pipeline.training import start_from
-from pipeline.training.batches import Batch, Batches
+from pipeline.training.batches import Batches
 from pipeline.training.task import Draws, Task
 from telucodec.networks.enhancer.decoded import decoded
 from telucodec.networks.enhancer.model import Enhancer, EnhancerConfig, Frames
@@ -57,8 +57,7 @@ class EnhancerTask(Task[Enhancer]):
         if self.origin is not None:
             self.model.load_state_dict(self.origin.state_dict())
 
-    def step(self, batch: Batch, random: Draws) -> dict[str, Tensor]:
-        audio = batch.audio
+    def step(self, audio: Tensor, random: Draws) -> dict[str, Tensor]:
         count, coefficients = len(audio), self.codec.mdct(audio)
         octaves, shaping = random.uniform(*OCTAVES, count), random.integers(*SHAPINGS, count)
         frames = self._decoded(coefficients, octaves, shaping, random.random((count, *coefficients.shape[1:])))

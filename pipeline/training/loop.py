@@ -17,7 +17,7 @@ from tqdm import tqdm
 from pipeline.common.sections import Loop
 from pipeline.common.shards import Shards
 from pipeline.common.stage import StageError
-from pipeline.training.batches import Batch, Batches
+from pipeline.training.batches import Batches
 from pipeline.training.data_parallel import SharedDraws
 from pipeline.training.task import Draws, Task
 from telucodec.networks import distributed
@@ -63,7 +63,7 @@ class Run:
             weight_decay=settings.weight_decay,
             fused=device.type == "cuda",
         )
-        self.step: Callable[[Batch, Draws], dict[str, Tensor]] = task.step
+        self.step: Callable[[Tensor, Draws], dict[str, Tensor]] = task.step
         self.draws: Draws = SharedDraws(random) if distributed.ranks() > 1 else random
         self.history: list[dict[str, float]] = []  # one row per epoch; row 0 is the state before the first step
         self.statistics: list[dict[str, float]] = []
@@ -133,9 +133,8 @@ class Run:
         began = time.monotonic()
         self.task.model.train()
         rows: list[dict[str, Tensor]] = []
-        batches = self.batches.take(count, self.settings.batch, self.task.ahead(), split=True)
-        for step, batch in enumerate(batches):
-            rows.append(self._step(step, batch, time.monotonic() - began))
+        for step in range(count):
+            rows.append(self._step(step, self.batches.share(self.settings.batch), time.monotonic() - began))
             if bar is not None:
                 bar.update()
         values = iter(torch.stack([value for row in rows for value in row.values()]).tolist() if rows else ())
@@ -148,10 +147,10 @@ class Run:
                 terms.setdefault(name, []).append(value)
         return terms
 
-    def _step(self, step: int, batch: Batch, elapsed: float) -> dict[str, Tensor]:
+    def _step(self, step: int, audio: Tensor, elapsed: float) -> dict[str, Tensor]:
         self._set_learning_rate(step, elapsed)
         with self._autocast():
-            terms = self.step(batch, self.draws)
+            terms = self.step(audio, self.draws)
         means = distributed.mean(torch.stack([value.detach().double() for value in terms.values()]))
         self.optimizer.zero_grad(set_to_none=True)
         terms["total"].backward()
@@ -230,8 +229,8 @@ class Step(nn.Module):
         super().__init__()
         self.model, self._step = task.model, task.step
 
-    def forward(self, batch: Batch, random: Draws) -> dict[str, Tensor]:
-        return self._step(batch, random)
+    def forward(self, audio: Tensor, random: Draws) -> dict[str, Tensor]:
+        return self._step(audio, random)
 
 
 def _parallel(task: Task[Any]) -> DistributedDataParallel:

@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from pipeline.common.shards import Shards
-from pipeline.training.batches import Analyse, Batch, Batches
+from pipeline.training.batches import Batches
 
 Size = int | tuple[int, ...]
 Model = TypeVar("Model", bound=nn.Module)
@@ -45,13 +45,9 @@ class Task(ABC, Generic[Model]):
     def start(self, batches: Batches) -> None:
         """Initialise the model, from speech or from the weights of an earlier one."""
 
-    def ahead(self) -> Analyse | None:
-        """What a processor finds out about crops before a step needs it; None: nothing."""
-        return None
-
     @abstractmethod
-    def step(self, batch: Batch, random: Draws) -> dict[str, Tensor]:
-        """Loss terms of a batch; the loop minimises `total`.
+    def step(self, audio: Tensor, random: Draws) -> dict[str, Tensor]:
+        """Loss terms of a batch [batch, samples]; the loop minimises `total`.
 
         In data-parallel training the batch is this rank's share, and the mean of a term over the ranks is that of the
         whole batch. The first dimension of all draws from `random` is the batch.

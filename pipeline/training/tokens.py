@@ -16,7 +16,7 @@ from pipeline.common.sections import Params
 from pipeline.common.shards import Shards
 from pipeline.common.stage import StageError
 from pipeline.training import start_from
-from pipeline.training.batches import Analyse, Batch, Batches
+from pipeline.training.batches import Batches
 from pipeline.training.task import Draws, Task
 from pipeline.training.validation import codebook_use, validate
 from telucodec.networks import distributed
@@ -71,8 +71,8 @@ class TokenTask(Task[TokenCodec]):
         else:
             self._continue_from(self.origin)
         self.model.eval()
-        for batch in batches.take(math.ceil(crops / 4 / self.loop.batch), self.loop.batch, self.ahead()):
-            self._count(self._coded(batch)[0])
+        for _ in range(math.ceil(crops / 4 / self.loop.batch)):
+            self._count(self._coded(batches.crops(self.loop.batch))[0])
 
     def _continue_from(self, origin: TokenCodec) -> None:
         """Take the weights of an earlier model; the moving averages of codewords start again."""
@@ -88,12 +88,8 @@ class TokenTask(Task[TokenCodec]):
                 f"{folder / DISCRIMINATOR} does not fit this version ({error}); remove it to start with a new discriminator"
             ) from None
 
-    def ahead(self) -> Analyse | None:
-        return self.model.coding.ahead()
-
-    def step(self, batch: Batch, random: Draws) -> dict[str, Tensor]:
-        audio = batch.audio
-        output = self.model(audio, *self._used_codebooks(len(audio), random), batch.found)
+    def step(self, audio: Tensor, random: Draws) -> dict[str, Tensor]:
+        output = self.model(audio, *self._used_codebooks(len(audio), random))
         self._count(output.codes)
         terms = self.loss(audio, output.audio, output.vq_loss)
         if self.adversary is None or self.progress < self.loop.adversarial_after:
@@ -154,7 +150,7 @@ class TokenTask(Task[TokenCodec]):
         self.model.eval()
         prior, codebooks = self.model.prior, self.model.codebooks
         portion = math.ceil(FINISH_SECONDS / self.loop.crop_seconds / PORTIONS)
-        coded = [self._coded(batch) for batch in batches.take(PORTIONS, portion, self.ahead())]
+        coded = [self._coded(batches.crops(portion)) for _ in range(PORTIONS)]
         with torch.no_grad():
             prior.set_scale(sums(codebooks, coded[0][0])[-1])
         prior.set_depths(torch.cat([errors for _, errors in coded]))
@@ -163,10 +159,9 @@ class TokenTask(Task[TokenCodec]):
         optimizer = torch.optim.AdamW(prior.parameters(), PRIOR_RATE)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(self.loop.prior_steps, 1))
         quiet = distributed.rank() > 0
-        steps = batches.take(self.loop.prior_steps, self.loop.batch, self.ahead())
-        bar = tqdm(steps, "prior", self.loop.prior_steps, unit="step", file=sys.stderr, disable=quiet or None)
-        for batch in bar:
-            codes = self._as_in_files(batch, random)
+        steps = range(self.loop.prior_steps)
+        for _ in tqdm(steps, "prior", unit="step", file=sys.stderr, disable=quiet or None):
+            codes = self._as_in_files(batches.crops(self.loop.batch), random)
             loss = prior(codes, codebooks).sum() / (codes >= 0).sum()
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
@@ -174,19 +169,19 @@ class TokenTask(Task[TokenCodec]):
             schedule.step()
 
     @torch.no_grad()
-    def _as_in_files(self, batch: Batch, random: Draws) -> Tensor:
-        """Codes [batch, codebooks, frames] as in files of any rate, -1 where a frame uses fewer codebooks."""
-        codes, errors = self._coded(batch)
-        used, shared = self._used_codebooks(len(batch.audio), random)
+    def _as_in_files(self, audio: Tensor, random: Draws) -> Tensor:
+        """Codes [batch, codebooks, frames] of crops as in files of any rate, -1 where a frame uses fewer codebooks."""
+        codes, errors = self._coded(audio)
+        used, shared = self._used_codebooks(len(audio), random)
         used = used[:, None].expand(errors.shape[:2])
         if shared is not None:
             used = torch.where(shared[:, None], depths(errors, used[:, 0].float()), used)
         return torch.where(torch.arange(codes.shape[1], device=codes.device)[:, None] < used[:, None], codes, -1)
 
     @torch.no_grad()
-    def _coded(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def _coded(self, audio: Tensor) -> tuple[Tensor, Tensor]:
         """Codes [batch, codebooks, frames] and the error after each codebook; without a beam, which changes little here."""
-        analysis = self.model.analyse(batch.audio, batch.found)
+        analysis = self.model.analyse(audio)
         codes = self.model.merged(analysis.own, self.model.quantizer(analysis.latents).codes)
         return codes, self.model.errors(analysis, codes)
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from pipeline.common.sections import Params
 from pipeline.common.shards import Shards
 from pipeline.training import start_from
-from pipeline.training.batches import Batch, Batches
+from pipeline.training.batches import Batches
 from pipeline.training.task import Draws, Task
 from telucodec.networks.waveform.context import ContextConfig
 from telucodec.networks.waveform.ideal_rate import ideal_rate, measure_centroids, settings_for, shaped_rate
@@ -55,8 +55,7 @@ class WaveformTask(Task[WaveformCodec]):
         if self.origin is not None:
             self.model.load_state_dict(self.origin.state_dict())
 
-    def step(self, batch: Batch, random: Draws) -> dict[str, Tensor]:
-        audio = batch.audio
+    def step(self, audio: Tensor, random: Draws) -> dict[str, Tensor]:
         with torch.no_grad():
             coefficients = self.model.mdct(audio)
             grid = self.model.grid(coefficients, self._random_settings(coefficients, random))

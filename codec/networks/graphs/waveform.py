@@ -53,7 +53,7 @@ def _trunk(codec: WaveformCodec) -> tuple[bytes, list[str]]:
     recent = graph.input("recent", "batch", RECENT * config.bins)
     expected = graph.input("expected", "batch", config.bins)
     conditions = graph.input("conditions", "batch", CONDITIONS + 1)
-    bands = graph.node("Gather", expected, graph.integers(*context.centres), axis=1)
+    bands = graph.node("Gather", expected, graph.integers(*context.centres.tolist()), axis=1)
     x = graph.linear(graph.node("Concat", recent, bands, conditions, axis=1), "context.enter", RESIDUAL_BITS)
     x = graph.round(x, -RESIDUAL_LIMIT, RESIDUAL_LIMIT)
     to_activation = graph.number(2.0 ** (ACTIVATION_BITS - RESIDUAL_BITS))

@@ -1,10 +1,8 @@
 """What the two kinds of token codec have in common: what they quantise of speech, and what they make of it."""
 
 from abc import abstractmethod
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import numpy as np
 from torch import Tensor, nn
 
 
@@ -40,16 +38,9 @@ class Coding(nn.Module):
     def analyse(self, audio: Tensor, state: Any) -> tuple[Analysis, Any]:
         """Audio [batch, frames * hop], in which each hop completes a frame, and the state for the next call."""
 
-    def ahead(self) -> Callable[[np.ndarray], tuple[np.ndarray, ...]] | None:
-        """The part of the analysis of whole recordings [batch, samples] that a processor does; None: there is none.
-
-        The function can be sent to other processes.
-        """
-        return None
-
-    def continued(self, found: tuple[Tensor, ...]) -> Analysis:
-        """The rest of the analysis, of what `ahead` found."""
-        raise NotImplementedError
+    def analyse_whole(self, audio: Tensor) -> Analysis:
+        """As `analyse`, of recordings [batch, frames * hop] from their start. Where they are, and equal but for rounding."""
+        return self.analyse(audio, self.analysis_start(len(audio)))[0]
 
     @abstractmethod
     def synthesis_start(self, batch: int) -> Any:

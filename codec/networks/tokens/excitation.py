@@ -85,28 +85,43 @@ def excited(words: Codewords, pitch: Tensor, phase: Tensor, state: State) -> tup
     return found, State(line, voiced, ended, angles[:, -1], samples[:, :, -STEP:], number)
 
 
-def _pulses(words: Codewords, pitch: Tensor, turns: Tensor, state: State) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """`PitchCourse` and `PulseTrain`: the last pitch, whether it is voiced, samples [batch, frames * HOP], and the last phase."""
-    line = torch.cat([state.pitch[:, None], pitch], dim=1)
+class Course(NamedTuple):
+    """As `telucodec.vocoder.pitch.Track`, [batch, frames]."""
+
+    last: Tensor  # [batch], the code that is held at the end
+    voiced: Tensor  # bool
+    before: Tensor  # Hz, at the start of a frame
+    after: Tensor  # Hz, at its end
+    onset: Tensor  # bool
+
+
+def course(words: Codewords, pitch: Tensor, held: Tensor, was_voiced: Tensor) -> Course:
+    """`PitchCourse`: codes [batch, frames], -1 where there is none, after the code `held` and `was_voiced` [batch]."""
+    line = torch.cat([held[:, None], pitch], dim=1)
     places = torch.arange(line.shape[1], device=line.device)
     line = line.gather(1, torch.where(line >= 0, places, 0).cummax(1).values)
     voiced = (pitch >= 0) & (pitch % len(PERIODICITIES) > 0)
-    onset = voiced & ~torch.cat([state.voiced[:, None], voiced[:, :-1]], dim=1)
+    onset = voiced & ~torch.cat([was_voiced[:, None], voiced[:, :-1]], dim=1)
     frequencies = words.frequencies[line]
     after = frequencies[:, 1:]
-    before = torch.where(onset, after, frequencies[:, :-1])
+    return Course(line[:, -1], voiced, torch.where(onset, after, frequencies[:, :-1]), after, onset)
 
+
+def _pulses(words: Codewords, pitch: Tensor, turns: Tensor, state: State) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """`PitchCourse` and `PulseTrain`: the last pitch, whether it is voiced, samples [batch, frames * HOP], and the last phase."""
+    line, voiced, before, after, onset = course(words, pitch, state.pitch, state.voiced)
+    places = torch.arange(pitch.shape[1], device=pitch.device)
     whole = cycles(before, after, HOP) + turns
     done = whole.cumsum(1) - whole
-    last = torch.where(onset, places[:-1], -1).cummax(1).values
+    last = torch.where(onset, places, -1).cummax(1).values
     starts = done + torch.where(last < 0, state.phase[:, None], -done.gather(1, last.clamp(min=0)))
-    count = torch.arange(1, HOP + 1, device=line.device, dtype=torch.float64)
+    count = torch.arange(1, HOP + 1, device=pitch.device, dtype=torch.float64)
     before, after = before[..., None], after[..., None]
     phase = starts[..., None] + cycles(before, after, count) + turns[..., None] * (count / STEP).clamp(max=1)
     height = (before + (after - before) * count / HOP).flatten(1)
     angle = 2 * math.pi * (phase.flatten(1) % 1.0)
     pulses = (2 * height / (SAMPLE_RATE / 2)).sqrt() * _harmonics(angle, HIGHEST_HARMONIC / height)
-    return line[:, -1], voiced[:, -1], pulses, (starts[:, -1] + whole[:, -1]) % 1.0
+    return line, voiced[:, -1], pulses, (starts[:, -1] + whole[:, -1]) % 1.0
 
 
 def _harmonics(phase: Tensor, count: Tensor) -> Tensor:

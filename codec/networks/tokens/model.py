@@ -19,8 +19,6 @@ from telucodec.networks.tokens.quantizer import QuantizerConfig, ResidualVQ, sum
 from telucodec.networks.tokens.transform import Transform
 from telucodec.networks.tokens.vocoder import Vocoder
 
-Found = tuple[Tensor, ...] | None
-
 AVERAGES = "quantizer.usage", "quantizer.sums"  # buffers that only training needs
 
 
@@ -148,33 +146,23 @@ class TokenCodec(nn.Module):
         if self.config.quantizer.init == "kmeans":
             self.quantizer.fit(self.analyse(audio).latents.flatten(0, 1))
 
-    def analyse(self, audio: Tensor, found: Found = None) -> Analysis:
-        """What is coded of audio [batch, samples].
+    def analyse(self, audio: Tensor) -> Analysis:
+        """What is coded of audio [batch, samples]; computed on its device, so that rounding may tip a code of `encode`."""
+        return self.coding.analyse_whole(self._padded(audio))
 
-        Args:
-            found: what `coding.ahead` found of this audio, if it was called already.
-        """
-        if found is not None:
-            return self.coding.continued(found)
+    def _padded(self, audio: Tensor) -> Tensor:
+        """Audio [batch, samples] with the zeros that complete its last frame."""
         hop = self.config.hop
-        padded = functional.pad(audio, (0, -audio.shape[1] % hop + hop))
-        return self.coding.analyse(padded, self.coding.analysis_start(len(audio)))[0]
+        return functional.pad(audio, (0, -audio.shape[1] % hop + hop))
 
-    def forward(
-        self,
-        audio: Tensor,
-        num_codebooks: Tensor | None = None,
-        shared: Tensor | None = None,
-        found: Found = None,
-    ) -> TokenOutput:
+    def forward(self, audio: Tensor, num_codebooks: Tensor | None = None, shared: Tensor | None = None) -> TokenOutput:
         """Code and decode audio [batch, samples] as in training: greedy quantisation with straight-through gradients.
 
         Args:
             num_codebooks: [batch], how many codebooks each item uses; None: all.
             shared: [batch] bool, items for which that number is only the mean over frames; None: no item.
-            found: as for `analyse`.
         """
-        analysis = self.analyse(audio, found)
+        analysis = self.analyse(audio)
         if num_codebooks is None:
             num_codebooks = torch.full((len(audio),), self.num_codebooks, device=audio.device)
         own = torch.tensor([self._own(count) for count in range(self.num_codebooks + 1)], device=audio.device)
@@ -214,7 +202,7 @@ class TokenCodec(nn.Module):
     @torch.no_grad()
     def encode(self, audio: Tensor, num_codebooks: int | None = None) -> Tensor:
         """Audio [batch, samples] to codes [batch, codebooks, frames]; None: all codebooks."""
-        return self.code(self.analyse(audio), num_codebooks)
+        return self.encode_next(self._padded(audio), self.encoder_start(len(audio)), num_codebooks)[0]
 
     @torch.no_grad()
     def decode(self, codes: Tensor, samples: int) -> Tensor:

@@ -8,10 +8,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from telucodec.networks.precision import full_float32
-from telucodec.networks.tokens import excitation
+from telucodec.networks.tokens import analysis, excitation
 from telucodec.networks.tokens.coding import Analysis, Coding
 from telucodec.vocoder import filters
-from telucodec.vocoder.analysis import FEATURES, Analyser, SpeechAnalysis, silence
+from telucodec.vocoder.analysis import FEATURES, SpeechAnalysis, silence
 from telucodec.vocoder.codes import VocoderCodes
 from telucodec.vocoder.frames import HOP, STEP
 from telucodec.vocoder.phase import fitted, turns_of
@@ -24,7 +24,7 @@ SynthesisState = tuple[excitation.State, Tensor]  # [batch, 3, STEP], what waits
 class Vocoder(Coding):
     """`telucodec.vocoder` on batches. The latents are the principal components of the levels of the spectra.
 
-    The decoder network corrects the filters. No gradient is needed before them, so NumPy computes pitch, spectra and pulses.
+    The decoder network corrects the filters, and no gradient is needed before them.
     """
 
     outputs = filters.OUTPUTS
@@ -59,9 +59,7 @@ class Vocoder(Coding):
     def fit(self, audio: Tensor) -> None:
         """Take mean and components of levels, and the shapes of phases, from speech [batch, samples]."""
         signals = audio[:, : audio.shape[1] // HOP * HOP].double().cpu().numpy()
-        measured = [
-            analysis.measure(signal) for analysis, signal in zip(self.analysis_start(len(audio)), signals, strict=True)
-        ]
+        measured = [one.measure(signal) for one, signal in zip(self.analysis_start(len(audio)), signals, strict=True)]
         levels = torch.from_numpy(np.stack([each.levels for each in measured])).to(audio.device)
         self.mean.copy_(levels.mean((0, 1)))
         flat = (levels - self.mean).flatten(0, 1)
@@ -77,17 +75,20 @@ class Vocoder(Coding):
     @torch.no_grad()
     def analyse(self, audio: Tensor, state: list[SpeechAnalysis]) -> tuple[Analysis, list[SpeechAnalysis]]:
         state, signals = copy.deepcopy(state), audio.double().cpu().numpy()
-        found = [analysis.push(signal) for analysis, signal in zip(state, signals, strict=True)]
+        found = [one.push(signal) for one, signal in zip(state, signals, strict=True)]
         codes, levels = (torch.from_numpy(np.stack(part)).to(audio.device) for part in zip(*found, strict=True))
-        return self.continued((codes, levels)), state
-
-    def ahead(self) -> Analyser:
-        return Analyser(self.shapes.cpu().numpy(), *self._sizes)
+        return self._rotated(codes, levels), state
 
     @torch.no_grad()
-    def continued(self, found: tuple[Tensor, ...]) -> Analysis:
-        codes, levels = found
-        return Analysis(codes[:, : len(self.places)], (levels - self.mean) @ self.components.t())
+    def analyse_whole(self, audio: Tensor) -> Analysis:
+        return self._rotated(*analysis.described(self._words(), audio))
+
+    def _rotated(self, codes: Tensor, levels: Tensor) -> Analysis:
+        with full_float32(levels.device):
+            return Analysis(codes[:, : len(self.places)], (levels - self.mean) @ self.components.t())
+
+    def _words(self) -> excitation.Codewords:
+        return excitation.codewords(self.shapes, self._sizes[1])
 
     def synthesis_start(self, batch: int) -> SynthesisState:
         return excitation.start(batch, self.mean.device), self.mean.new_zeros(batch, 3, STEP)
@@ -96,8 +97,7 @@ class Vocoder(Coding):
         self, own: Tensor, latents: Tensor, decoded: Tensor, state: SynthesisState
     ) -> tuple[Tensor, SynthesisState]:
         pitch, phase = functional.pad(own, (0, 0, 0, 2 - own.shape[1]), value=-1).unbind(1)
-        words = excitation.codewords(self.shapes, self._sizes[1])
-        driven, excited = excitation.excited(words, pitch, phase, state[0])
+        driven, excited = excitation.excited(self._words(), pitch, phase, state[0])
         constants = filters.Tables(*(self.get_buffer(f"table_{name}") for name in filters.Tables._fields))
         with full_float32(latents.device):
             spectra = latents.float() @ self.components + self.mean

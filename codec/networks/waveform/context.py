@@ -111,13 +111,14 @@ class ContextModel(nn.Module):
     magnitude: (
         Tensor  # [LARGEST + 1], magnitudes as activations; saved with the weights, as log2 differs between machines
     )
+    centres: Tensor  # [BANDS], the bins in the middle of bands
 
     def __init__(self, config: ContextConfig):
         super().__init__()
         self.config = config
         values = torch.arange(LARGEST + 1).double()
         self.register_buffer("magnitude", activation(0.375 * torch.log2(values + 0.25)).float())
-        self.centres = band_centres(config.bins)
+        self.register_buffer("centres", torch.tensor(band_centres(config.bins)), persistent=False)
         self.enter = ExactLinear(RECENT * config.bins + BANDS + CONDITIONS + 1, config.channels)
         self.blocks = nn.ModuleList(
             Block(config.channels, config.expansion, config.taps, dilation) for dilation in config.dilations

@@ -53,7 +53,7 @@ def step_for(coefficients: Tensor, snr: float) -> int:
 
 def _code(codec: WaveformCodec, coefficients: Tensor, step: int) -> tuple[float, float]:
     """SNR in dB and bits of coefficients [1, frames, bins] at a step."""
-    grid = codec.grid(coefficients, Settings.of(min(max(step, 0), LAST_STEP)))
+    grid = codec.grid(coefficients, Settings.of(min(max(step, 0), LAST_STEP), device=coefficients.device))
     integers, parameters = codec.choose(coefficients, grid)
     decoded = codec.reconstruct(integers, entropy.kinds(parameters)) * grid.steps
     return _decibels(coefficients, coefficients - decoded), float(entropy.bits(integers, parameters).sum())

@@ -49,9 +49,9 @@ class Settings(NamedTuple):
     shaping: Tensor  # 0 to LAST_SHAPING: the step is proportional to the envelope to the power shaping / 16
 
     @classmethod
-    def of(cls, step: int, shaping: int = 0, batch: int = 1) -> "Settings":
+    def of(cls, step: int, shaping: int = 0, batch: int = 1, device: torch.device | None = None) -> "Settings":
         """The same settings for all packets of a batch."""
-        return cls(*(torch.full((batch,), value) for value in (step, shaping)))
+        return cls(*(torch.full((batch,), value, device=device) for value in (step, shaping)))
 
 
 class Grid(NamedTuple):

@@ -12,7 +12,7 @@ from pipeline.gpu.bench import Bench
 from pipeline.gpu.checks import Check
 from pipeline.training import device
 
-MODELS = "tokens", "waveform"
+MODELS = "tokens", "waveform", "enhancer"
 CPU = Bench(torch.device("cpu"), MODELS)
 
 
