@@ -169,7 +169,7 @@ def _harmonics(constants: Constants, seen: Tensor, track: Course, levels: Tensor
     centred = seen[..., :highest] * constants.centred[:highest]
     found = _interpolated(centred, places / (SAMPLE_RATE / pitches.FFT)) * (places < phases.HIGHEST)
     minimum = _interpolated(levels @ constants.phases, places / phases.spacing())
-    return found * found.abs() * torch.polar(torch.ones_like(minimum), -minimum)
+    return found * found.abs() * _unit(-minimum)
 
 
 def _places(constants: Constants, track: Course) -> Tensor:
@@ -184,24 +184,25 @@ def _phase(constants: Constants, words: Codewords, harmonics: Tensor, track: Cou
     distinct = words.turns[:: len(shapes)][:turns]
     place = 2595 * torch.log10(1 + _places(constants, track) / 700)
     weights = _tents(place, constants.knots)  # [batch, frames, KNOTS, HARMONICS]
-    angles = shapes @ weights
-    turned = torch.polar(torch.ones_like(angles), -angles)  # [batch, frames, shapes, HARMONICS]
-    cycle = distinct[:, None] * constants.numbers
-    rotations = torch.polar(torch.ones_like(cycle), -2 * torch.pi * cycle)  # [turns, HARMONICS]
-    sizes = harmonics.abs().sum(2) + 1e-20
-    price = phases.UNREST * distinct.square()[:, None]
+    turned = _unit(-(shapes @ weights)).transpose(2, 3)  # [batch, frames, HARMONICS, shapes]
+    once = -2 * torch.pi * constants.numbers  # radians by which a cycle turns the harmonics back
+    rotations, price = _unit(distinct[:, None] * once), phases.UNREST * distinct.square()[:, None]
     middles, ends = (cycles(track.before, track.after, count) for count in (STEP + 1, HOP))
-    scaled = harmonics / sizes[..., None]
-    phase, codes = torch.zeros_like(sizes[:, 0]), []
-    for frame in range(harmonics.shape[1]):
-        phase = torch.where(track.onset[:, frame], 0, phase)
-        cycle = (phase + middles[:, frame])[:, None] * constants.numbers
-        pulses = scaled[:, frame] * torch.polar(torch.ones_like(cycle), -2 * torch.pi * cycle)
-        scores = ((rotations * pulses[:, None]) @ turned[:, frame].transpose(1, 2)).real - price
+    scaled = harmonics / (harmonics.abs().sum(2, keepdim=True) + 1e-20) * _unit(middles[..., None] * once)
+    phase, codes = torch.zeros_like(ends[:, 0]), []
+    for frame in range(harmonics.shape[1]):  # few operators: a GPU waits for each to be launched
+        phase = phase * ~track.onset[:, frame]
+        pulses = scaled[:, frame] * _unit(phase[:, None] * once)
+        scores = ((rotations * pulses[:, None]) @ turned[:, frame]).real - price
         code = scores.flatten(1).argmax(1) * track.voiced[:, frame]
         phase = (phase + ends[:, frame] + words.turns[code]) % 1.0
         codes.append(code)
     return torch.stack(codes, dim=1)
+
+
+def _unit(angles: Tensor) -> Tensor:
+    """Complex numbers of magnitude 1 with these angles, in radians."""
+    return torch.polar(torch.ones_like(angles), angles)
 
 
 def _tents(places: Tensor, known: Tensor) -> Tensor:
