@@ -19,7 +19,8 @@ from pipeline.common.stage import StageError
 from pipeline.common.yaml12 import dump, parse
 from pipeline.gpu import identity, lanes, packed, wheels
 from pipeline.training import start_from
-from pipeline.training.tokens import DISCRIMINATOR, token_config
+from pipeline.training.tokens import token_config
+from telucodec.networks.tokens import adversary
 from telucodec.networks.tokens.model import TokenCodec
 
 OUTPUT = Path("build/gpu-bundle")
@@ -108,7 +109,7 @@ def _weights(loop: Loop, model: str, bundle: Path) -> dict[str, str]:
         return {}
     target = lanes.folder(model, bundle / identity.PARTS["start_from"])
     target.mkdir(parents=True, exist_ok=True)
-    sources = [place / name for name in (start_from.WEIGHTS, "config.json", DISCRIMINATOR)]
+    sources = [place / name for name in (start_from.WEIGHTS, "config.json", adversary.FILE)]
     missing = [str(path) for path in sources[:2] if not path.exists()]
     key = f"{lanes.section(model)}train.start_from"
     if missing:

@@ -18,11 +18,11 @@ from pipeline.gpu import identity, lanes
 from pipeline.gpu.bundle import OUTPUT
 from pipeline.gpu.outputs import CHECKS, FIGURES, HISTORY, archive
 from pipeline.training import start_from
-from pipeline.training.tokens import DISCRIMINATOR
+from telucodec.networks.tokens import adversary
 
 WEIGHTS = Path("build/gpu-weights")  # ignored by git, unknown to DVC
 PAGE = Path("docs/figures/gpu.json")
-NAMES = start_from.WEIGHTS, "config.json", DISCRIMINATOR, HISTORY, FIGURES  # in the archive of a model
+NAMES = start_from.WEIGHTS, "config.json", adversary.FILE, HISTORY, FIGURES  # in the archive of a model
 
 
 def take_in(results: Path, bundle: Path) -> Path | None:

@@ -56,6 +56,8 @@ class EnhancerTask(Task[Enhancer]):
     def start(self, batches: Batches) -> None:
         if self.origin is not None:
             self.model.load_state_dict(self.origin.state_dict())
+            if self.adversary is not None:
+                start_from.recall(self.loop, self.name, self.adversary.load)
 
     def step(self, audio: Tensor, random: Draws) -> dict[str, Tensor]:
         count, coefficients = len(audio), self.codec.mdct(audio)
@@ -105,6 +107,8 @@ class EnhancerTask(Task[Enhancer]):
 
     def save(self, folder: Path) -> None:
         self.model.save(folder)
+        if self.adversary is not None:
+            self.adversary.save(folder)
 
     def summary(self, start: dict[str, float], end: dict[str, float]) -> dict[str, dict[str, float]]:
         shown = "mel", "snr", "plain_mel", "plain_snr"

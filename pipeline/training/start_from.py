@@ -80,3 +80,18 @@ def load(
         settings = " ".join("-S " + shlex.quote(f"{name}={json.dumps(value)}") for name, value in other.items())
         raise StageError(f"{key}: the model in {place} has another shape than params.yaml describes; add {settings}")
     return model
+
+
+def recall(loop: Loop, kind: str, read: Callable[[Path], None]) -> None:
+    """Let `read` take what else there is in the folder of the model to start from.
+
+    Raises:
+        StageError: it does not fit.
+    """
+    place = folder(loop, kind)
+    if place is None:
+        return
+    try:
+        read(place)
+    except UNREADABLE as error:
+        raise StageError(f"what is beside the model in {place} does not fit this version: {error}; remove it") from None

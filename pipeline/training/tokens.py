@@ -7,8 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm import tqdm
 
@@ -27,7 +25,6 @@ from telucodec.networks.tokens.model import TokenCodec, TokenConfig
 from telucodec.networks.tokens.quantizer import QuantizerConfig, sums
 from telucodec.networks.tokens.transform import Transform
 
-DISCRIMINATOR = "discriminator.safetensors"  # kept beside the model, for a later training that starts from it
 FIT_FRAMES_PER_CODEWORD = 40  # latents for the k-means start
 PRIOR_RATE = 2e-3  # learning rate of the prior
 FINISH_SECONDS = 480  # of speech, from which the prices of codebook counts are set
@@ -78,15 +75,8 @@ class TokenTask(Task[TokenCodec]):
         """Take the weights of an earlier model; the moving averages of codewords start again."""
         self.model.load_state_dict(origin.state_dict())
         self.model.quantizer.restart()
-        folder = start_from.folder(self.loop, self.name)
-        if self.adversary is None or folder is None or not (folder / DISCRIMINATOR).exists():
-            return
-        try:
-            self.adversary.discriminators.load_state_dict(load_file(folder / DISCRIMINATOR))
-        except (SafetensorError, RuntimeError) as error:
-            raise StageError(
-                f"{folder / DISCRIMINATOR} does not fit this version ({error}); remove it to start with a new discriminator"
-            ) from None
+        if self.adversary is not None:
+            start_from.recall(self.loop, self.name, self.adversary.load)
 
     def step(self, audio: Tensor, random: Draws) -> dict[str, Tensor]:
         output = self.model(audio, *self._used_codebooks(len(audio), random))
@@ -188,7 +178,7 @@ class TokenTask(Task[TokenCodec]):
     def save(self, folder: Path) -> None:
         self.model.save(folder)
         if self.adversary is not None:
-            save_file(self.adversary.discriminators.state_dict(), folder / DISCRIMINATOR)
+            self.adversary.save(folder)
 
     def summary(self, start: dict[str, float], end: dict[str, float]) -> dict[str, dict[str, float]]:
         every = self.settings.num_codebooks

@@ -1,8 +1,10 @@
 """A discriminator of spectra, and its part in training: the optional second phase."""
 
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.parametrizations import weight_norm
@@ -11,6 +13,7 @@ from telucodec.networks import distributed
 from telucodec.networks.precision import full_float32
 from telucodec.networks.tokens.stft import stft
 
+FILE = "discriminator.safetensors"  # kept beside a model, for a later training that starts from it
 WINDOWS = 256, 512, 1024  # samples; hops are half of that
 CHANNELS = 32
 # Of each layer: kernel and stride over frequency, dilation over time. The first one makes the others cheap.
@@ -117,6 +120,20 @@ class Adversary:
         """Load the output of `state`."""
         self.discriminators.load_state_dict(state["discriminators"])
         self.optimizer.load_state_dict(state["optimizer"])
+
+    def save(self, folder: Path) -> None:
+        """Write the weights of the discriminators into an existing folder, in half precision."""
+        state = self.discriminators.state_dict()
+        save_file({name: value.cpu().half().contiguous() for name, value in state.items()}, folder / FILE)
+
+    def load(self, folder: Path) -> None:
+        """Load what `save` wrote, if the folder has it.
+
+        Raises:
+            SafetensorError, RuntimeError: the file is damaged, or from discriminators of another shape.
+        """
+        if (folder / FILE).exists():
+            self.discriminators.load_state_dict(load_file(folder / FILE))
 
 
 def balanced(loss: Tensor, other: Tensor, weight: float, output: Tensor) -> Tensor:

@@ -64,19 +64,24 @@ def test_a_start_without_a_model_is_refused_by_name(ready, change):
         )
 
 
-def test_the_discriminator_is_taken_along(ready, change):
+@pytest.mark.parametrize("model, prefix", [("tokens", ""), ("enhancer", "enhancer.")])
+def test_the_discriminator_is_taken_along(ready, change, model, prefix):
     second = {
-        "loss.adversarial_weight": 0.3,
+        f"{prefix}loss.adversarial_weight": 0.3,
         "train.adversarial_after": 0.0,
-        "train.epochs": 1,
-        "train.steps_per_epoch": 1,
+        "enhancer.loss.adversarial_after": 0.0,
+        f"{prefix}train.epochs": 1,
+        f"{prefix}train.steps_per_epoch": 1,
     }
-    train.main(change(ready, second), "tokens")
+    settings = change(ready, second)
+    if model == "enhancer":
+        train.main(settings, "waveform")
+    train.main(settings, model)
     shutil.copytree(files.MODELS, ready / "earlier")
-    kept = load_file(ready / "earlier" / "tokens" / "discriminator.safetensors")
-    train.main(change(ready, {"train.start_from": "earlier", "train.epochs": 0}), "tokens")
-    written = load_file(files.MODELS / "tokens" / "discriminator.safetensors")
-    assert all(torch.equal(written[name], kept[name]) for name in kept)
-    (ready / "earlier" / "tokens" / "discriminator.safetensors").write_bytes(b"no weights")
-    with pytest.raises(StageError, match=r"discriminator\.safetensors does not fit this version"):
-        train.main(params.load(), "tokens")
+    kept = load_file(ready / "earlier" / model / "discriminator.safetensors")
+    train.main(change(ready, {f"{prefix}train.start_from": "earlier", f"{prefix}train.epochs": 0}), model)
+    written = load_file(files.MODELS / model / "discriminator.safetensors")
+    assert kept and all(torch.equal(written[name], kept[name]) for name in kept)
+    (ready / "earlier" / model / "discriminator.safetensors").write_bytes(b"no weights")
+    with pytest.raises(StageError, match=r"beside the model in .* does not fit this version"):
+        train.main(params.load(), model)
