@@ -27,7 +27,7 @@ from telucodec.codec import SHIPPED
 from telucodec.operating_point import OperatingPoint
 from tools import demo
 
-POINTS = "tokens_4", "tokens_8", "tokens_12", "perception_1_kbps_6", "step_600"
+POINTS = "tokens_4", "tokens_8", "tokens_12", "tokens_kbps_2", "perception_1_kbps_6", "snr_15", "step_600"
 CHROMIUM = "chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 T = TypeVar("T")
 SETUP = """async () => {

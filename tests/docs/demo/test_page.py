@@ -8,6 +8,7 @@ import pytest
 import soundfile
 
 import telucodec
+from telucodec.files.container import read_header
 from tests.conftest import speech
 from tools import demo
 
@@ -52,8 +53,8 @@ def test_by_keyboard_a_recording_becomes_the_file_that_python_writes(opened, tal
         opened.keyboard.press("Enter")
     chooser.value.set_files(talk)
     ready(opened)
-    opened.keyboard.press("Tab")
-    opened.keyboard.press("Tab")
+    for _ in ("what is coded", "what it should reach", "how much of it"):
+        opened.keyboard.press("Tab")
     opened.keyboard.press("ArrowLeft")  # from 8 codebooks to 7
     ready(opened)
     assert opened.get_by_text("350 a second").is_visible()
@@ -115,6 +116,28 @@ def test_a_waveform_file_and_its_sound(opened, talk, telu):
     assert data == telu.encode(audio, kbps=12, perception=1)
     heard, rate = soundfile.read(saved(opened, "Save as WAV").path(), dtype="float32")
     assert rate == 16000 and np.abs(heard - telu.decode(data)).max() < 1.1 / 32768
+
+
+def test_tokens_at_a_rate_and_a_waveform_at_an_snr(opened, talk, telu):
+    opened.set_input_files("#file", talk)
+    audio, _ = soundfile.read(talk, dtype="float32")
+    opened.get_by_role("radio", name="Tokens").check(force=True)
+    opened.get_by_role("radio", name="Rate").check(force=True)
+    opened.get_by_role("slider", name="Rate at most").fill("1.6")
+    ready(opened)
+    data = telu.encode(audio, tokens=0, kbps=1.6)
+    assert saved(opened, "Save .tlc").path().read_bytes() == data
+    _, mean = read_header(data)[0].settings
+    assert opened.get_by_text(f"about {50 * mean} a second").is_visible()
+    opened.get_by_role("radio", name="Waveform").check(force=True)
+    opened.get_by_role("radio", name="SNR").check(force=True)
+    opened.get_by_role("checkbox", name="Hide the noise").uncheck()
+    slider = opened.get_by_role("slider", name="Signal-to-noise ratio")
+    slider.fill("12")
+    ready(opened)
+    assert slider.get_attribute("aria-valuetext") == "12 decibels"
+    assert opened.locator("#figures").get_by_text(re.compile(r"^1[12]\.\d dB$")).is_visible()
+    assert saved(opened, "Save .tlc").path().read_bytes() == telu.encode(audio, snr=12)
 
 
 def test_the_microphone_on_a_phone(new_page, address):
