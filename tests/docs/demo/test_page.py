@@ -1,5 +1,6 @@
 """The page as people use it: by keyboard and by name, with files and with the microphone, on a phone."""
 
+import json
 import re
 import sys
 
@@ -10,7 +11,7 @@ import soundfile
 import telucodec
 from telucodec.files.container import read_header
 from tests.conftest import speech
-from tools import demo
+from tools import demo, demo_examples
 
 READY = re.compile("^Ready: .* seconds of speech at .* kbit/s\\.$")
 
@@ -106,7 +107,7 @@ def test_other_formats_are_resampled_and_what_is_no_recording_is_refused(opened,
 def test_a_waveform_file_and_its_sound(opened, talk, telu):
     opened.set_input_files("#file", talk)
     ready(opened)
-    opened.get_by_role("radio", name="Waveform").check(force=True)
+    opened.get_by_role("radio", name="Waveform", exact=True).check(force=True)
     ready(opened)
     opened.get_by_role("slider", name="Rate").fill("12")
     ready(opened)
@@ -121,7 +122,7 @@ def test_a_waveform_file_and_its_sound(opened, talk, telu):
 def test_tokens_at_a_rate_and_a_waveform_at_an_snr(opened, talk, telu):
     opened.set_input_files("#file", talk)
     audio, _ = soundfile.read(talk, dtype="float32")
-    opened.get_by_role("radio", name="Tokens").check(force=True)
+    opened.get_by_role("radio", name="Tokens", exact=True).check(force=True)
     opened.get_by_role("radio", name="Rate").check(force=True)
     opened.get_by_role("slider", name="Rate at most").fill("1.6")
     ready(opened)
@@ -129,7 +130,7 @@ def test_tokens_at_a_rate_and_a_waveform_at_an_snr(opened, talk, telu):
     assert saved(opened, "Save .tlc").path().read_bytes() == data
     _, mean = read_header(data)[0].settings
     assert opened.get_by_text(f"about {50 * mean} a second").is_visible()
-    opened.get_by_role("radio", name="Waveform").check(force=True)
+    opened.get_by_role("radio", name="Waveform", exact=True).check(force=True)
     opened.get_by_role("radio", name="SNR").check(force=True)
     opened.get_by_role("checkbox", name="Hide the noise").uncheck()
     slider = opened.get_by_role("slider", name="Signal-to-noise ratio")
@@ -138,6 +139,20 @@ def test_tokens_at_a_rate_and_a_waveform_at_an_snr(opened, talk, telu):
     assert slider.get_attribute("aria-valuetext") == "12 decibels"
     assert opened.locator("#figures").get_by_text(re.compile(r"^1[12]\.\d dB$")).is_visible()
     assert saved(opened, "Save .tlc").path().read_bytes() == telu.encode(audio, snr=12)
+
+
+def test_examples_are_heard_beside_opus_and_say_where_they_are_from(opened):
+    section = opened.get_by_role("region", name="Examples")
+    assert section.get_by_text("Speech of this test. Opus is that of libopus 1.").is_visible()
+    versions = section.get_by_role("group", name="How it is coded").get_by_role("radio")
+    assert versions.count() == 7 and versions.first.is_checked()
+    section.get_by_role("radio", name="Bela").check(force=True)
+    for name in ("Tokens", "Waveform", "Opus"):
+        section.get_by_role("radio", name=name).first.check()
+        section.get_by_role("button", name="Hear it").click()
+        section.get_by_role("button", name="Stop").wait_for()
+        section.get_by_role("button", name="Hear it").wait_for()  # at the end it stops by itself
+    assert section.locator("#example-state").text_content() == ""
 
 
 def test_the_microphone_on_a_phone(new_page, address):
@@ -152,7 +167,7 @@ def test_the_microphone_on_a_phone(new_page, address):
     assert page.get_by_text("seconds, recorded").is_visible()
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     sizes = [box for button in page.get_by_role("button").all() if (box := button.bounding_box())]
-    assert len(sizes) == 5 and all(box["height"] >= 44 for box in sizes)
+    assert len(sizes) == 6 and all(box["height"] >= 44 for box in sizes)
 
 
 def test_without_models_or_microphone_the_page_says_what_to_do(new_page, address, talk):
@@ -167,10 +182,17 @@ def test_without_models_or_microphone_the_page_says_what_to_do(new_page, address
 
 def test_the_command_copies_the_models_or_says_what_is_missing(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(demo, "PAGE", tmp_path)
+    monkeypatch.setattr(demo_examples, "VOICES", dict(list(demo_examples.VOICES.items())[:1]))  # one is quicker
     monkeypatch.setattr(sys, "argv", ["demo", "--no-server"])
     demo.main()
     assert capsys.readouterr().out == f"{tmp_path} is complete\n"
     assert len(list((tmp_path / "models").rglob("model.safetensors"))) == 3
+    made = {path: path.stat().st_mtime_ns for path in (tmp_path / "examples").iterdir()}
+    assert 50_000 < sum(path.stat().st_size for path in made) < 350_000
+    index = json.loads((tmp_path / "examples" / "examples.json").read_text())
+    assert "espeak-ng" in index["source"] and index["opus"].startswith("libopus 1.")
+    demo.main()  # what is there is not made again
+    assert made == {path: path.stat().st_mtime_ns for path in (tmp_path / "examples").iterdir()}
     monkeypatch.setattr(sys, "argv", ["demo", "--models", str(tmp_path / "none")])
     with pytest.raises(SystemExit, match=r"none/waveform/model.safetensors: No such file or directory; .* --models"):
         demo.main()
