@@ -86,8 +86,8 @@ def test_waveforms_are_the_same_to_the_bit_and_enhanced_ones_nearly(page, telu, 
     assert np.abs(page.decode(data)[0] - telu.decode(data)).max() < HALF_A_STEP
 
 
-@pytest.mark.parametrize("point", [{"snr": 20}, {"snr": 9, "perception": 1}, {"kbps": 6}, {"snr": 100}])
-def test_a_target_is_met_with_the_file_that_python_writes(page, telu, point):
+@pytest.mark.parametrize("point", [{"snr": 20}, {"snr": 9, "perception": 1}, {"snr": 100}])
+def test_an_snr_is_met_with_the_file_that_python_writes(page, telu, point):
     audio = speech(0.8)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", telucodec.errors.OutOfReachWarning)

@@ -9,9 +9,10 @@ import pytest
 import soundfile
 
 import telucodec
+from telucodec.codec import SHIPPED
 from telucodec.files.container import read_header
 from tests.conftest import speech
-from tools import demo, demo_examples
+from tools import demo, demo_examples, demo_speed
 
 READY = re.compile("^Ready: .* seconds of speech at .* kbit/s\\.$")
 
@@ -168,6 +169,12 @@ def test_the_microphone_on_a_phone(new_page, address):
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     sizes = [box for button in page.get_by_role("button").all() if (box := button.bounding_box())]
     assert len(sizes) == 6 and all(box["height"] >= 44 for box in sizes)
+
+
+def test_from_nothing_to_sound_the_page_loads_less_than_25_mb(browser, address, talk):
+    run = demo_speed.cold(browser, address, talk, "Tokens")
+    assert run.opened > 0 and run.heard > 0
+    assert (SHIPPED / "tokens" / "model.safetensors").stat().st_size / 1e6 < run.megabytes < 25
 
 
 def test_without_models_or_microphone_the_page_says_what_to_do(new_page, address, talk):
