@@ -1,5 +1,6 @@
 """Recordings inside other files, read in place: parquet with an audio column of {bytes, path}, and WebDataset tars."""
 
+import contextlib
 import functools
 import io
 import json
@@ -98,9 +99,11 @@ def _tar_places(path: Path) -> dict[str, tuple[int, int]]:
         return {str(PurePosixPath(member.name)): (member.offset_data, member.size) for member in tar if member.isfile()}
 
 
-def _tar(path: Path) -> tarfile.TarFile:
+@contextlib.contextmanager
+def _tar(path: Path) -> Iterator[tarfile.TarFile]:
     try:
-        return tarfile.open(path, "r:")
+        with tarfile.open(path, "r:") as tar:
+            yield tar
     except (tarfile.TarError, OSError) as error:
         raise AudioError(
             f"{path}: not a tar file, or damaged or compressed ({error}); unpack it or take it out"
@@ -151,5 +154,10 @@ def _parquet_bytes(path: Path, row: int) -> bytes | None:
 
 @functools.lru_cache(maxsize=1)
 def _row_group(path: Path, group: int) -> Any:
+    from pyarrow import ArrowException
+
     audio = _audio_column(path)
-    return _parquet(path).read_row_group(group, columns=[f"{audio}.bytes"]).column(audio)
+    try:
+        return _parquet(path).read_row_group(group, columns=[f"{audio}.bytes"]).column(audio)
+    except (ArrowException, OSError) as error:
+        raise AudioError(f"{path}: row group {group} is damaged ({error}); fetch the file again", "damaged") from None

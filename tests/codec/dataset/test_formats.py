@@ -69,6 +69,26 @@ def test_a_recording_inside_a_file_that_cannot_be_read_is_named(telu, recordings
     assert all(each["source"] in each["reason"] for each in summary["rejected"])
 
 
+def test_a_damaged_part_of_a_parquet_file_costs_no_other(telu, packed, tmp_path):
+    data = bytearray((packed / "train.parquet").read_bytes())
+    groups = parquet.ParquetFile(packed / "train.parquet").metadata
+    start = groups.row_group(1).column(0).dictionary_page_offset
+    data[start : start + 400] = b"\xff" * 400
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "x.parquet").write_bytes(data)
+    summary = dataset.write(telu, tmp_path / "in", tmp_path / "out")
+    assert summary["recordings"] == 3
+    assert [each["source"] for each in summary["rejected"]] == ["x.parquet#3", "x.parquet#4"]
+    assert "x.parquet: row group 1 is damaged" in summary["rejected"][0]["reason"]
+
+
+def test_a_tar_that_ends_early_is_named(telu, packed, tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "cut.tar").write_bytes((packed / "deep" / "shard.tar").read_bytes()[:30_000])
+    with pytest.raises(AudioError, match=r"cut\.tar: not a tar file, or damaged.*end of data"):
+        dataset.write(telu, tmp_path / "in", tmp_path / "out")
+
+
 @pytest.mark.parametrize(
     "name, data, words",
     [
