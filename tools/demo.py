@@ -13,6 +13,8 @@ import sys
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+from pipeline.common.stage import StageError
+from pipeline.peers import PeerError
 from telucodec.codec import SHIPPED, load
 from telucodec.models import ENHANCER, KINDS, RUNTIME, WEIGHTS
 from tools import demo_examples
@@ -59,6 +61,8 @@ def main() -> None:
         sys.exit(
             f"{error.filename or f'port {options.port}'}: {error.strerror}; choose another with --models or --port"
         )
+    except (PeerError, StageError) as error:
+        sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         print()
 

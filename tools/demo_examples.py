@@ -7,6 +7,7 @@ their licence. Without both, it is the built-in speech, which needs no licence; 
 """
 
 import argparse
+import itertools
 import json
 import multiprocessing
 import shutil
@@ -20,6 +21,7 @@ import soxr
 
 import telucodec
 from pipeline import peers
+from pipeline.common.stage import StageError
 from pipeline.corpus.telugu_text import SENTENCES
 from pipeline.judges.recordings import FolderError, read_folder
 from pipeline.peers import opus
@@ -45,15 +47,22 @@ def main(arguments: list[str]) -> None:
     if options.folder and not options.source:
         parser.error("say on the page where the speech is from: give a SOURCE after DIR")
     try:
-        speech, source = built_in(), BUILT_IN
-        if options.folder:
-            found = list(read_folder(options.folder).items())[:CLIPS]
-            speech, source = {name: audio[: SECONDS * peers.SAMPLE_RATE] for name, audio in found}, options.source
-        write(FOLDER, speech, source, telucodec.load())
-    except (CodecError, FolderError, peers.PeerError) as error:
+        speech = recorded(options.folder) if options.folder else built_in()
+        write(FOLDER, speech, options.source or BUILT_IN, telucodec.load())
+    except (CodecError, FolderError, StageError, peers.PeerError) as error:
         sys.exit(f"error: {error}")
     size = sum(path.stat().st_size for path in FOLDER.iterdir())
     print(f"{FOLDER}: {len(speech)} clips, {size / 1000:.0f} kB")
+
+
+def recorded(folder: Path) -> dict[str, np.ndarray]:
+    """The beginnings of recordings by name, float32 [samples] at 16 kHz.
+
+    Raises:
+        FolderError: there are none, or one cannot be read.
+    """
+    found = itertools.islice(read_folder(folder).items(), CLIPS)
+    return {Path(name).name: audio[: SECONDS * peers.SAMPLE_RATE] for name, audio in found}
 
 
 def built_in() -> dict[str, np.ndarray]:
@@ -80,7 +89,7 @@ def write(folder: Path, speech: dict[str, np.ndarray], source: str, telu: Codec)
         telu: the models of the page.
 
     Raises:
-        PeerError: PyAV is missing.
+        PeerError: PyAV is missing, or came without its wheel's libopus.
     """
     clips = []
     shutil.rmtree(folder, ignore_errors=True)
@@ -102,7 +111,12 @@ def write(folder: Path, speech: dict[str, np.ndarray], source: str, telu: Codec)
 
 
 def complete(folder: Path, telu: Codec) -> None:
-    """Make those of the built-in speech, unless there are some of these models."""
+    """Make those of the built-in speech, unless there are some of these models.
+
+    Raises:
+        PeerError: as `write`.
+        StageError: espeak-ng is missing or broken.
+    """
     index = folder / INDEX
     if not index.exists() or json.loads(index.read_text(encoding="utf-8"))["models"] != _models(telu):
         write(folder, built_in(), BUILT_IN, telu)
