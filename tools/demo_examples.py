@@ -49,7 +49,7 @@ def main(arguments: list[str]) -> None:
     try:
         speech = recorded(options.folder) if options.folder else built_in()
         write(FOLDER, speech, options.source or BUILT_IN, telucodec.load())
-    except (CodecError, FolderError, StageError, peers.PeerError) as error:
+    except (CodecError, FolderError, StageError, peers.PeerError, OSError) as error:
         sys.exit(f"error: {error}")
     size = sum(path.stat().st_size for path in FOLDER.iterdir())
     print(f"{FOLDER}: {len(speech)} clips, {size / 1000:.0f} kB")
