@@ -27,7 +27,7 @@ def write(folder: Path, out: Path, point: OperatingPoint) -> float:
     for name in lists:
         (out / name).mkdir(parents=True, exist_ok=True)
     for number, recording in enumerate(find(folder)):
-        original = read(folder / recording, telu.sample_rate)
+        original = read(recording.source, telu.sample_rate, recording.name)
         data = telu.encode(original, **point.arguments)
         bits, seconds = bits + 8 * len(data), seconds + len(original) / telu.sample_rate
         for name, audio in (("gt", floats(original)), ("pred", telu.decode(data))):

@@ -23,10 +23,10 @@ from pipeline.common.cluster import executor
 from pipeline.common.sections import Cluster, Params, Preprocess
 from pipeline.common.shards import FULL_SCALE, INDEX
 from pipeline.common.stage import StageError
-from pipeline.corpus import data_card, fingerprints, near_duplicates, packs
+from pipeline.corpus import data_card, fingerprints, near_duplicates
 from pipeline.corpus.near_duplicates import Stored
 from pipeline.corpus.plan import SPLITS, Shard, Source, make_plan
-from telucodec.audio import reading
+from telucodec.audio import packs, reading
 from telucodec.errors import AudioError
 
 SAMPLE_BYTES = 2

@@ -2,8 +2,8 @@
 
     python -m tools.demo
 
-Copies the weights to docs/demo/models, which git ignores. The folder docs/demo is complete then: any web server can serve it,
-below any path.
+Copies the weights to docs/demo/models and makes docs/demo/examples, which git ignores. The folder is complete then: any web
+server can serve it, below any path.
 """
 
 import argparse
@@ -13,8 +13,11 @@ import sys
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from telucodec.codec import SHIPPED
+from pipeline.common.stage import StageError
+from pipeline.peers import PeerError
+from telucodec.codec import SHIPPED, load
 from telucodec.models import ENHANCER, KINDS, RUNTIME, WEIGHTS
+from tools import demo_examples
 
 PAGE = Path(__file__).parents[1] / "docs" / "demo"
 MODELS = "models"  # beside the page
@@ -43,10 +46,11 @@ def main() -> None:
         help="folder with the models, such as export (default: the shipped ones)",
     )
     parser.add_argument("--port", type=int, default=8000, help="of the server (default: 8000)")
-    parser.add_argument("--no-server", action="store_true", help="only copy the models, for another web server")
+    parser.add_argument("--no-server", action="store_true", help="only complete the folder, for another web server")
     options = parser.parse_args()
     try:
         copy_models(options.models, PAGE)
+        demo_examples.complete(PAGE / "examples", load(options.models))
         if options.no_server:
             print(f"{PAGE} is complete")
             return
@@ -57,6 +61,8 @@ def main() -> None:
         sys.exit(
             f"{error.filename or f'port {options.port}'}: {error.strerror}; choose another with --models or --port"
         )
+    except (PeerError, StageError) as error:
+        sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         print()
 

@@ -9,26 +9,21 @@ a Chromium. Bind it to one idle core (`taskset -c 0`), or the speeds are those o
 import argparse
 import base64
 import itertools
-import shutil
 import sys
-import tempfile
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import numpy as np
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
 import telucodec
 from pipeline.judges.recordings import FolderError, read_folder
-from telucodec.codec import SHIPPED
 from telucodec.operating_point import OperatingPoint
-from tools import demo
+from tools.demo_browser import served
 
-POINTS = "tokens_4", "tokens_8", "tokens_12", "perception_1_kbps_6", "step_600"
-CHROMIUM = "chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
+POINTS = "tokens_4", "tokens_8", "tokens_12", "tokens_kbps_2", "perception_1_kbps_6", "snr_15", "step_600"
 T = TypeVar("T")
 SETUP = """async () => {
   const { Codec } = await import("./codec/codec.js");
@@ -125,21 +120,14 @@ def main() -> None:
     except (FolderError, OSError) as error:
         sys.exit(str(error))
     telu = telucodec.load()
-    program = next((path for name in CHROMIUM if (path := shutil.which(name))), None)
-    with tempfile.TemporaryDirectory() as name, sync_playwright() as driver:
-        root = Path(name) / "demo"
-        shutil.copytree(demo.PAGE, root, ignore=shutil.ignore_patterns(demo.MODELS))
-        demo.copy_models(SHIPPED, root)
-        with demo.server(root, 0) as server, driver.chromium.launch(executable_path=program) as browser:
-            threading.Thread(target=server.serve_forever, daemon=True).start()
-            shown = browser.new_page()
-            shown.goto(f"http://127.0.0.1:{server.server_port}/")
-            page = BrowserCodec(shown)
-            warm = next(iter(clips.values()))
-            for point in map(OperatingPoint.parse, POINTS):
-                compare(page, telu, warm, point)  # so that no figure holds loading
-            _print({point: _total(page, telu, clips, OperatingPoint.parse(point)) for point in POINTS})
-            server.shutdown()
+    with served() as (browser, address):
+        shown = browser.new_page()
+        shown.goto(address)
+        page = BrowserCodec(shown)
+        warm = next(iter(clips.values()))
+        for point in map(OperatingPoint.parse, POINTS):
+            compare(page, telu, warm, point)  # so that no figure holds loading
+        _print({point: _total(page, telu, clips, OperatingPoint.parse(point)) for point in POINTS})
 
 
 def _total(page: BrowserCodec, telu: telucodec.Codec, clips: dict[str, np.ndarray], point: OperatingPoint) -> Counts:

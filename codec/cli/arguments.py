@@ -8,6 +8,7 @@ from typing import NoReturn
 
 from telucodec.errors import CodecError
 from telucodec.operating_point import OperatingPoint
+from telucodec.processors import usable
 
 EXAMPLES = {
     "encode": """examples:
@@ -28,7 +29,10 @@ The input may have any sample rate and any number of channels; channels are aver
     "evaluate": """example:
   telucodec evaluate *.flac --snr 30 --json          each file and the mean: kbit/s of the file, SNR, SI-SDR, PESQ-WB, STOI""",
     "tokenize": """example:
-  telucodec tokenize recordings/ -o tokens/          WebDataset shards and statistics; after an interruption, run it again""",
+  telucodec tokenize recordings/ -o tokens/          WebDataset shards and statistics; after an interruption, run it again
+  telucodec tokenize recordings/ -o tokens/ --format parquet
+
+Recordings may lie inside parquet files of the Hugging Face hub and WebDataset tars, too.""",
     "doctor": """example:
   telucodec doctor                                   the exit code is 1 if something is broken""",
     "bench": """example:
@@ -82,13 +86,21 @@ def parser() -> argparse.ArgumentParser:
     _add_target(evaluate)
     _add_many(evaluate)
     tokenize = command("tokenize", "Turn a folder of recordings into a dataset of tokens.")
-    tokenize.add_argument("folder", type=Path, metavar="FOLDER", help="recordings, at any depth")
+    tokenize.add_argument(
+        "folder", type=Path, metavar="FOLDER", help="recordings, at any depth and inside parquet files and tars"
+    )
     tokenize.add_argument(
         "-o", "--output", type=Path, metavar="DIR", required=True, help="a new folder, or one to continue"
     )
     tokenize.add_argument("--codebooks", type=int, default=0, metavar="N", help="codebooks (default: all)")
     tokenize.add_argument(
         "--shard-size", type=int, default=1000, metavar="N", help="recordings in a shard (default: 1000)"
+    )
+    tokenize.add_argument(
+        "--format", choices=("webdataset", "parquet"), default="webdataset", help="of the shards (default: webdataset)"
+    )
+    tokenize.add_argument(
+        "--jobs", type=int, default=usable(), metavar="N", help="processes (default: one for each processor)"
     )
     bench = command("bench", "Measure the speed against real time on one core.")
     bench.add_argument("--seconds", type=float, default=120.0, help="how much audio (default: 120)")

@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from telucodec import __version__, load
+from telucodec import __version__, load, processors
 from telucodec.errors import CodecError
 from telucodec.operating_point import OperatingPoint
 
@@ -57,7 +57,7 @@ def system() -> Iterator[Finding]:
     yield Finding(
         "Python", "ok", f"{platform.python_version()} on {platform.system()} {platform.machine()}, {sys.executable}"
     )
-    yield Finding("processors", "ok", f"{os.cpu_count()}, {_usable()} usable here")
+    yield Finding("processors", "ok", f"{os.cpu_count()}, {processors.usable()} usable here")
     yield _gpu()
     free = shutil.disk_usage(Path.cwd()).free
     state: Literal["ok", "fault"] = "ok" if free >= LEAST_FREE else "fault"
@@ -87,10 +87,6 @@ def libraries(names: Iterable[str], remedy: str, needed: bool) -> Iterator[Findi
             yield Finding(name, "ok", metadata.version(name))
         except (ImportError, OSError) as error:  # a wheel of another system cannot be loaded
             yield Finding(name, "fault" if needed else "note", f"{error}", remedy)
-
-
-def _usable() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _gpu() -> Finding:

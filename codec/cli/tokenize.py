@@ -7,9 +7,15 @@ from telucodec.errors import CodecError
 
 
 def run(options: argparse.Namespace) -> None:
-    if options.shard_size < 1:
-        raise CodecError(f"--shard-size must be at least 1, got {options.shard_size}")
-    summary = dataset.write(load(options.model), options.folder, options.output, options.codebooks, options.shard_size)
+    summary = dataset.write(
+        load(options.model),
+        options.folder,
+        options.output,
+        options.codebooks,
+        options.shard_size,
+        options.format,
+        options.jobs,
+    )
     rejected = summary.pop("rejected")
     for name, value in summary.items():
         print(f"{name:24} {value}")

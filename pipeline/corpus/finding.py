@@ -8,9 +8,10 @@ from pathlib import Path
 from pipeline.common import files
 from pipeline.common.sections import Data
 from pipeline.common.stage import StageError
-from pipeline.corpus import manifests, packs
+from pipeline.corpus import manifests
 from pipeline.corpus.layouts import LAYOUTS, Layout, speaker
-from telucodec.audio import folders
+from telucodec.audio import folders, packs
+from telucodec.errors import AudioError
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,10 @@ def find(name: str, root: str, data: Data) -> Corpus:
         raise StageError(f"cannot list {error.filename}: {error.strerror}; {remedy}") from None
     layout = LAYOUTS[data.corpus] if data.corpus else Layout()
     pattern = layout.pattern or data.speaker_pattern
-    items = sorted(
-        (item for file in entries for item in _items(folder, file, layout, pattern)), key=lambda item: item.path
-    )
+    in_order = sorted(
+        entries, key=lambda file: file.relative_to(folder).as_posix()
+    )  # and packs in theirs, to read once
+    items = [item for file in in_order for item in _items(folder, file, layout, pattern)]
     ignored = len(entries) - len({item.file for item in items})
     if not items:
         suffixes = " ".join(sorted({*folders.SUFFIXES, packs.PARQUET, packs.TAR}))
@@ -68,11 +70,14 @@ def find(name: str, root: str, data: Data) -> Corpus:
 
 def _items(root: Path, file: Path, layout: Layout, pattern: str) -> Iterator[Item]:
     relative = file.relative_to(root).as_posix()
-    if folders.is_recording(file):
-        yield Item(relative, file, None, speaker(_shown(relative), pattern))
-    elif packs.is_pack(file):
-        for member in packs.members(file, layout.column):
-            yield Item(f"{relative}#{member.key}", file, member.key, member.speaker or speaker(member.name, pattern))
+    columns = [layout.column] if layout.column else manifests.SPEAKER
+    try:
+        for key, name, row in packs.members(file, columns):
+            path, name = (relative, _shown(relative)) if key is None else (f"{relative}#{key}", name)
+            said = {"speaker": row[layout.column]} if layout.column and layout.column in row else row
+            yield Item(path, file, key, manifests.speaker_of(said) or speaker(name, pattern))
+    except AudioError as error:
+        raise StageError(str(error)) from None
 
 
 def _said(root: Path, entries: list[Path], data: Data, layout: Layout) -> dict[str, str | None]:

@@ -20,9 +20,8 @@ from tqdm import tqdm
 
 from pipeline.common import files
 from pipeline.common.processes import workers
-from pipeline.corpus import packs
 from pipeline.corpus.finding import Item
-from telucodec.audio import folders, reading
+from telucodec.audio import folders, packs, reading
 from telucodec.audio.mixing import Levels
 from telucodec.errors import AudioError
 

@@ -6,13 +6,13 @@ clips of 7 s.
 
 import numpy as np
 
-from pipeline.peers import codec2, lyra, nolace, opus, speex
+from pipeline.peers import codec2, lc3, lyra, nolace, opus, speex
 from pipeline.peers.alignment import aligned
 from pipeline.peers.peer import SAMPLE_RATE, Coded, Peer, PeerError
 
 __all__ = ["PEERS", "SAMPLE_RATE", "Coded", "Peer", "PeerError", "code", "installed", "kbps", "require"]
 
-PEERS = {room.PEER.name: room.PEER for room in (opus, nolace, lyra, speex, codec2)}
+PEERS = {room.PEER.name: room.PEER for room in (opus, nolace, lyra, lc3, speex, codec2)}
 
 
 def installed() -> list[str]:

@@ -69,6 +69,15 @@ def decode(packets: list[bytes | None]) -> np.ndarray:
         library.opus_decoder_destroy(decoder)
 
 
+def version() -> str:
+    """The libopus of PyAV, such as `libopus 1.6.1`.
+
+    Raises:
+        PeerError: this PyAV does not come with a libopus that can be called.
+    """
+    return _library().opus_get_version_string().decode()
+
+
 @functools.cache
 def _library() -> ctypes.CDLL:
     import av
@@ -76,8 +85,9 @@ def _library() -> ctypes.CDLL:
     folder = Path(av.__file__).parents[1]
     found = sorted([*folder.glob("av.libs/libopus*"), *folder.glob("av/.dylibs/libopus*")])
     if not found:
-        raise PeerError("to lose packets of Opus, install PyAV from a wheel, which has a libopus: pip install av")
+        raise PeerError("this PyAV has no libopus that can be called; install it from a wheel: pip install av")
     library = ctypes.CDLL(str(found[0]))
+    library.opus_get_version_string.restype = ctypes.c_char_p
     library.opus_decoder_create.restype = ctypes.c_void_p
     library.opus_decoder_destroy.argtypes = [ctypes.c_void_p]
     library.opus_decode_float.argtypes = [

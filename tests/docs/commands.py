@@ -33,6 +33,7 @@ ELSEWHERE = {
     "cp",
     "export",
     "git",
+    "id",
     "pre-commit",
     "sbatch",
     "versa-score",
@@ -172,7 +173,21 @@ def _telucodec(arguments: list[str]) -> None:
         assert not re.match("-.", word) or word in known, f"telucodec {command} has no option {word}"
 
 
+def _docker(arguments: list[str]) -> None:
+    """Build: the file is there. Run: an image that is built somewhere here, with a command that its file lets it have."""
+    verb, *rest = arguments
+    if verb == "build":
+        assert (ROOT / (rest[rest.index("--file") + 1] if "--file" in rest else "Dockerfile")).is_file()
+        assert rest[rest.index("--tag") + 1] in IMAGES, f"no image of that name: {rest}"
+        return
+    [place] = [number for number, word in enumerate(rest) if word in IMAGES]
+    words = rest[place + 1 :]
+    CHECKS[IMAGES[rest[place]] or words.pop(0)](words)
+
+
+IMAGES = {"telucodec": "telucodec", "telucodec-pipeline": None}  # and the programs that they run without being asked
 CHECKS: dict[str, Callable[[list[str]], None]] = {
+    "docker": _docker,
     "dvc": _dvc,
     "make": _make,
     "pip": _pip,

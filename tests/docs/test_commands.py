@@ -36,6 +36,8 @@ def test_a_command_names_what_there_is(page, command):
 @pytest.mark.parametrize(
     "command",
     [
+        "docker build --tag telucodec --file no-such.Dockerfile .",
+        "docker run telucodec no-such-command",
         "make no-such-target",
         "make serve NO_SUCH_VARIABLE=1",
         "dvc repro no_such_stage",

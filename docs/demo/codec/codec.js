@@ -6,8 +6,11 @@ import { TokenCodec } from "./tokens/codec.js";
 import { WaveformCodec } from "./waveform/codec.js";
 
 /**
- * What an encoder should reach: a number of codebooks; or a quantiser step (0 to 1023) or a rate, with perception (0 to 1).
- * @typedef {{tokens: number} | ({step: number} | {kbps: number}) & {perception?: number}} OperatingPoint
+ * What an encoder should reach. Tokens: a number of codebooks in every frame, 0: all; or up to so many, and a rate. A waveform: a
+ * quantiser step (0 to 1023), a rate or an SNR in dB, with perception (0 to 1).
+ * @typedef {{tokens: number, kbps?: number}} TokenPoint
+ * @typedef {({step: number} | {kbps: number} | {snr: number}) & {perception?: number}} WaveformPoint
+ * @typedef {TokenPoint | WaveformPoint} OperatingPoint
  *
  * What is in a file.
  * @typedef {object} Content
@@ -64,7 +67,11 @@ export class Codec {
     let parts;
     if ("tokens" in point) {
       const codec = await this.tokens();
-      parts = codec.write(codec.tokenize(audio, point.tokens, progress), audio.length);
+      const count = point.tokens || codec.numCodebooks;
+      parts =
+        point.kbps === undefined
+          ? codec.write(codec.tokenize(audio, count, progress), audio.length)
+          : codec.fitted(audio, count, point.kbps, progress);
     } else {
       parts = (await this.waveform()).encode(audio, point, point.perception ?? 0, progress);
     }

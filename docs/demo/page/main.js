@@ -3,33 +3,19 @@ import { TOKENS } from "../codec/container.js";
 import { CodecError } from "../codec/errors.js";
 import { RATE, read, writeWav } from "./audio.js";
 import { Coder } from "./coder.js";
+import { element } from "./elements.js";
 import { Player } from "./player.js";
 import { Recorder } from "./recorder.js";
+import { settings } from "./settings.js";
 import { draw, drawBits } from "./spectrogram.js";
 
 const LONGEST = 120; // seconds of a recording that are used
-const EXPLANATIONS = {
-  tokens: "Integers for speech language models: they describe the voice, 50 frames a second.",
-  waveform: "Coefficients that follow the waveform, at any rate.",
-};
-
-/**
- * @template {HTMLElement} T
- * @param {string} id
- * @param {new () => T} type
- */
-function element(id, type) {
-  const found = document.getElementById(id);
-  if (!(found instanceof type)) throw new Error(`The page has no ${id}.`);
-  return found;
-}
 
 const [record, play] = [element("record", HTMLButtonElement), element("play", HTMLButtonElement)];
 const [file, position] = [element("file", HTMLInputElement), element("position", HTMLInputElement)];
-const [codebooks, kbps] = [element("codebooks", HTMLInputElement), element("kbps", HTMLInputElement)];
 const [drop, status, playhead] = ["drop", "status", "playhead"].map((id) => element(id, HTMLElement));
 const progress = element("progress", HTMLProgressElement);
-const settings = element("settings", HTMLFormElement);
+const point = settings(encode);
 
 /** @type {{name: string, audio: Float32Array | null, result: import("./coder.js").Result | null}} */
 const state = { name: "speech", audio: null, result: null };
@@ -97,7 +83,7 @@ function take(name, audio, description) {
   state.result = null;
   player.load(new Map());
   element("result", HTMLElement).hidden = true;
-  settings.hidden = !audio; // what is coded already has its settings
+  element("settings", HTMLFormElement).hidden = !audio; // what is coded already has its settings
   source.hidden = false;
   source.textContent = description + (cut ? `; its first ${LONGEST} seconds are used` : "");
   if (audio) encode();
@@ -156,32 +142,11 @@ window.addEventListener("drop", (event) => {
 
 // It is coded.
 
-/** @returns {"tokens" | "waveform"} */
-function mode() {
-  return new FormData(settings).get("mode") === "tokens" ? "tokens" : "waveform";
-}
-
 function encode() {
   if (!state.audio) return;
-  const perception = +element("perception", HTMLInputElement).checked;
-  const point = mode() === "tokens" ? { tokens: +codebooks.value } : { kbps: +kbps.value, perception };
   say("Encoding …");
-  coder.run({ audio: state.audio, point });
+  coder.run({ audio: state.audio, point: point() });
 }
-
-function describeSettings() {
-  for (const part of /** @type {NodeListOf<HTMLElement>} */ (settings.querySelectorAll("[data-mode]")))
-    part.hidden = part.dataset.mode !== mode();
-  element("explanation", HTMLElement).textContent = EXPLANATIONS[mode()];
-  element("codebooks-value", HTMLElement).textContent = codebooks.value;
-  element("kbps-value", HTMLElement).textContent = `${kbps.value} kbit/s`;
-  kbps.setAttribute("aria-valuetext", `${kbps.value} kilobits a second`);
-}
-
-settings.oninput = describeSettings;
-settings.onchange = encode;
-settings.onsubmit = (/** @type {Event} */ event) => event.preventDefault();
-describeSettings();
 
 // It is shown and heard.
 
@@ -199,7 +164,10 @@ function show() {
     ["Rate", `${(bits / seconds / 1000).toFixed(2)} kbit/s`],
     ["File", `${result.data.length.toLocaleString("en")} bytes`],
     ["Compression", `${Math.round((16 * result.audio.length) / bits)} : 1`],
-    kind === TOKENS ? ["Tokens", `${50 * (mean || first)} a second`] : ["Quantiser step", String(first)],
+    kind === TOKENS
+      ? ["Tokens", mean ? `about ${50 * mean} a second` : `${50 * first} a second`]
+      : ["Quantiser step", String(first)],
+    ...(kind !== TOKENS && audio ? [["SNR", `${snr(audio, result.audio).toFixed(1)} dB`]] : []),
   ];
   element("figures", HTMLElement).replaceChildren(
     ...figures.map(([term, value]) => {
@@ -292,6 +260,20 @@ function save(data, name) {
   link.download = name;
   link.click();
   URL.revokeObjectURL(link.href);
+}
+
+/**
+ * The signal-to-noise ratio in dB.
+ * @param {Float32Array} original
+ * @param {Float32Array} coded as long
+ */
+function snr(original, coded) {
+  let [signal, error] = [0, 0];
+  original.forEach((sample, n) => {
+    signal += sample ** 2;
+    error += (sample - coded[n]) ** 2;
+  });
+  return 10 * Math.log10(signal / error);
 }
 
 function clock(/** @type {number} */ seconds) {

@@ -5,16 +5,20 @@ import threading
 
 import pytest
 
+import telucodec
 from telucodec.codec import SHIPPED
-from tools import demo
+from tests.conftest import speech
+from tools import demo, demo_examples
 
 
 @pytest.fixture(scope="session")
 def address(tmp_path_factory):
     root = tmp_path_factory.mktemp("site")
     page = root / "below" / "a-path"
-    shutil.copytree(demo.PAGE, page, ignore=shutil.ignore_patterns(demo.MODELS))
+    shutil.copytree(demo.PAGE, page, ignore=shutil.ignore_patterns(demo.MODELS, "examples"))
     demo.copy_models(SHIPPED, page)
+    clips = {"Anna": speech(0.6), "Bela": speech(0.5, seed=1)}
+    demo_examples.write(page / "examples", clips, "Speech of this test", telucodec.load())
     with demo.server(root, 0) as running:
         threading.Thread(target=running.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{running.server_port}/below/a-path/"

@@ -1,5 +1,6 @@
 """The codec of the page and the one of Python write the same bytes and hear the same in them."""
 
+import warnings
 from dataclasses import replace
 
 import constriction
@@ -64,8 +65,10 @@ def test_tokens_and_their_files_are_the_same(page, telu, audio, count):
     assert np.abs(heard - telu.decode(data)).max() < HALF_A_STEP
 
 
-def test_frames_may_use_different_numbers_of_codebooks(page, telu, audio):
-    data = telu.encode(audio, tokens=0, kbps=2)
+@pytest.mark.parametrize("most, kbps", [(0, 2), (8, 1.2)])
+def test_frames_may_use_different_numbers_of_codebooks(page, telu, audio, most, kbps):
+    data = telu.encode(audio, tokens=most, kbps=kbps)
+    assert page.encode(audio, tokens=most, kbps=kbps) == data
     heard, tokens, _ = page.decode(data)
     assert (tokens < 0).any() and np.array_equal(tokens, telu.read_tokens(data))
     assert np.abs(heard - telu.decode(data)).max() < HALF_A_STEP
@@ -81,6 +84,15 @@ def test_waveforms_are_the_same_to_the_bit_and_enhanced_ones_nearly(page, telu, 
     assert page.encode(audio, **point) == data
     assert np.array_equal(page.decode(data, enhance=False)[0], telu.decode(data, enhance=False))
     assert np.abs(page.decode(data)[0] - telu.decode(data)).max() < HALF_A_STEP
+
+
+@pytest.mark.parametrize("point", [{"snr": 20}, {"snr": 9, "perception": 1}, {"snr": 100}])
+def test_an_snr_is_met_with_the_file_that_python_writes(page, telu, point):
+    audio = speech(0.8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", telucodec.errors.OutOfReachWarning)
+        data = telu.encode(audio, **point)
+    assert page.encode(audio, **point) == data
 
 
 def test_very_loud_coefficients_have_escape_codes(page, telu):

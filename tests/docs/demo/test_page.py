@@ -1,5 +1,6 @@
 """The page as people use it: by keyboard and by name, with files and with the microphone, on a phone."""
 
+import json
 import re
 import sys
 
@@ -8,8 +9,10 @@ import pytest
 import soundfile
 
 import telucodec
+from telucodec.codec import SHIPPED
+from telucodec.files.container import read_header
 from tests.conftest import speech
-from tools import demo
+from tools import demo, demo_examples, demo_speed
 
 READY = re.compile("^Ready: .* seconds of speech at .* kbit/s\\.$")
 
@@ -52,8 +55,8 @@ def test_by_keyboard_a_recording_becomes_the_file_that_python_writes(opened, tal
         opened.keyboard.press("Enter")
     chooser.value.set_files(talk)
     ready(opened)
-    opened.keyboard.press("Tab")
-    opened.keyboard.press("Tab")
+    for _ in ("what is coded", "what it should reach", "how much of it"):
+        opened.keyboard.press("Tab")
     opened.keyboard.press("ArrowLeft")  # from 8 codebooks to 7
     ready(opened)
     assert opened.get_by_text("350 a second").is_visible()
@@ -105,7 +108,7 @@ def test_other_formats_are_resampled_and_what_is_no_recording_is_refused(opened,
 def test_a_waveform_file_and_its_sound(opened, talk, telu):
     opened.set_input_files("#file", talk)
     ready(opened)
-    opened.get_by_role("radio", name="Waveform").check(force=True)
+    opened.get_by_role("radio", name="Waveform", exact=True).check(force=True)
     ready(opened)
     opened.get_by_role("slider", name="Rate").fill("12")
     ready(opened)
@@ -115,6 +118,42 @@ def test_a_waveform_file_and_its_sound(opened, talk, telu):
     assert data == telu.encode(audio, kbps=12, perception=1)
     heard, rate = soundfile.read(saved(opened, "Save as WAV").path(), dtype="float32")
     assert rate == 16000 and np.abs(heard - telu.decode(data)).max() < 1.1 / 32768
+
+
+def test_tokens_at_a_rate_and_a_waveform_at_an_snr(opened, talk, telu):
+    opened.set_input_files("#file", talk)
+    audio, _ = soundfile.read(talk, dtype="float32")
+    opened.get_by_role("radio", name="Tokens", exact=True).check(force=True)
+    opened.get_by_role("radio", name="Rate").check(force=True)
+    opened.get_by_role("slider", name="Rate at most").fill("1.6")
+    ready(opened)
+    data = telu.encode(audio, tokens=0, kbps=1.6)
+    assert saved(opened, "Save .tlc").path().read_bytes() == data
+    _, mean = read_header(data)[0].settings
+    assert opened.get_by_text(f"about {50 * mean} a second").is_visible()
+    opened.get_by_role("radio", name="Waveform", exact=True).check(force=True)
+    opened.get_by_role("radio", name="SNR").check(force=True)
+    opened.get_by_role("checkbox", name="Hide the noise").uncheck()
+    slider = opened.get_by_role("slider", name="Signal-to-noise ratio")
+    slider.fill("12")
+    ready(opened)
+    assert slider.get_attribute("aria-valuetext") == "12 decibels"
+    assert opened.locator("#figures").get_by_text(re.compile(r"^1[12]\.\d dB$")).is_visible()
+    assert saved(opened, "Save .tlc").path().read_bytes() == telu.encode(audio, snr=12)
+
+
+def test_examples_are_heard_beside_opus_and_say_where_they_are_from(opened):
+    section = opened.get_by_role("region", name="Examples")
+    assert section.get_by_text("Speech of this test. Opus is that of libopus 1.").is_visible()
+    versions = section.get_by_role("group", name="How it is coded").get_by_role("radio")
+    assert versions.count() == 7 and versions.first.is_checked()
+    section.get_by_role("radio", name="Bela").check(force=True)
+    for name in ("Tokens", "Waveform", "Opus"):
+        section.get_by_role("radio", name=name).first.check()
+        section.get_by_role("button", name="Hear it").click()
+        section.get_by_role("button", name="Stop").wait_for()
+        section.get_by_role("button", name="Hear it").wait_for()  # at the end it stops by itself
+    assert section.locator("#example-state").text_content() == ""
 
 
 def test_the_microphone_on_a_phone(new_page, address):
@@ -129,7 +168,13 @@ def test_the_microphone_on_a_phone(new_page, address):
     assert page.get_by_text("seconds, recorded").is_visible()
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     sizes = [box for button in page.get_by_role("button").all() if (box := button.bounding_box())]
-    assert len(sizes) == 5 and all(box["height"] >= 44 for box in sizes)
+    assert len(sizes) == 6 and all(box["height"] >= 44 for box in sizes)
+
+
+def test_from_nothing_to_sound_the_page_loads_less_than_25_mb(browser, address, talk):
+    run = demo_speed.cold(browser, address, talk, "Tokens")
+    assert run.opened > 0 and run.heard > 0
+    assert (SHIPPED / "tokens" / "model.safetensors").stat().st_size / 1e6 < run.megabytes < 25
 
 
 def test_without_models_or_microphone_the_page_says_what_to_do(new_page, address, talk):
@@ -144,10 +189,17 @@ def test_without_models_or_microphone_the_page_says_what_to_do(new_page, address
 
 def test_the_command_copies_the_models_or_says_what_is_missing(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(demo, "PAGE", tmp_path)
+    monkeypatch.setattr(demo_examples, "VOICES", dict(list(demo_examples.VOICES.items())[:1]))  # one is quicker
     monkeypatch.setattr(sys, "argv", ["demo", "--no-server"])
     demo.main()
     assert capsys.readouterr().out == f"{tmp_path} is complete\n"
     assert len(list((tmp_path / "models").rglob("model.safetensors"))) == 3
+    made = {path: path.stat().st_mtime_ns for path in (tmp_path / "examples").iterdir()}
+    assert 50_000 < sum(path.stat().st_size for path in made) < 350_000
+    index = json.loads((tmp_path / "examples" / "examples.json").read_text())
+    assert "espeak-ng" in index["source"] and index["opus"].startswith("libopus 1.")
+    demo.main()  # what is there is not made again
+    assert made == {path: path.stat().st_mtime_ns for path in (tmp_path / "examples").iterdir()}
     monkeypatch.setattr(sys, "argv", ["demo", "--models", str(tmp_path / "none")])
     with pytest.raises(SystemExit, match=r"none/waveform/model.safetensors: No such file or directory; .* --models"):
         demo.main()

@@ -7,7 +7,7 @@ import pytest
 from scipy.signal import correlate, correlation_lags
 
 from pipeline import peers
-from pipeline.peers import ffmpeg, lyra, nolace, opus
+from pipeline.peers import ffmpeg, lc3, lyra, nolace, opus
 from pipeline.peers.alignment import LONGEST_DELAY, aligned
 from telucodec.audio.metrics import snr
 
@@ -126,6 +126,15 @@ def test_lyra_has_three_constant_rates(spoken, asked, spent):
     assert lag(audio, coded.audio) == 0
 
 
+@pytest.mark.skipif("lc3" not in peers.installed(), reason=f"lc3 {lc3.PEER.missing()}")
+@pytest.mark.parametrize(("asked", "spent"), [(16, 16), (24.5, 24), (32, 32)])
+def test_lc3_has_frames_of_whole_bytes(spoken, asked, spent):
+    audio = spoken(2)
+    coded = peers.code("lc3", audio, asked)
+    assert peers.kbps(coded) == pytest.approx(spent, rel=0.01)  # a frame more, for the end of the clip
+    assert lag(audio, coded.audio) == 0 and snr(audio, coded.audio) > 8
+
+
 @pytest.mark.skipif("speex" not in peers.installed(), reason="needs an ffmpeg built with libspeex")
 def test_speex_takes_the_mode_below(spoken):
     audio = spoken(2)
@@ -137,7 +146,7 @@ def test_speex_takes_the_mode_below(spoken):
 @pytest.mark.parametrize(
     ("name", "kbps", "says"),
     [
-        ("opsu", 12, "no codec 'opsu'.*opus, nolace, lyra, speex, codec2"),
+        ("opsu", 12, "no codec 'opsu'.*opus, nolace, lyra, lc3, speex, codec2"),
         ("opus", 3, "opus has no 3 kbit/s; ask for 6 to 256"),
         ("opus", float("nan"), "opus has no nan kbit/s"),
     ],
@@ -150,7 +159,8 @@ def test_unknown_codec_or_rate(spoken, name, kbps, says):
 def test_codecs_that_are_not_installed_say_what_they_need(spoken, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv(lyra.VARIABLE, raising=False)
-    monkeypatch.setattr(opus, "find_spec", lambda name: None)
+    for room in (opus, lc3):
+        monkeypatch.setattr(room, "find_spec", lambda name: None)
     ffmpeg.encoders.cache_clear()
     try:
         assert peers.installed() == []
@@ -158,6 +168,7 @@ def test_codecs_that_are_not_installed_say_what_they_need(spoken, monkeypatch, t
             ("opus", "needs PyAV: pip install 'telucodec"),
             ("nolace", "needs Node.js"),
             ("lyra", "needs TELUCODEC_LYRA_MODELS=FOLDER with soundstream_encoder.tflite"),
+            ("lc3", "needs lc3py: pip install 'telucodec"),
             ("speex", "needs an ffmpeg built with libspeex"),
         ):
             with pytest.raises(peers.PeerError, match=f"{name} {says}"):

@@ -8,6 +8,7 @@ import { silence } from "../vocoder/envelope.js";
 import { Excitation } from "../vocoder/excitation.js";
 import { Synthesis } from "../vocoder/filters.js";
 import { FEATURES, HOP } from "../vocoder/frames.js";
+import { Choices, largest } from "./choices.js";
 import { Codebooks } from "./codebooks.js";
 import { TokenCoder } from "./entropy.js";
 import { BeamSearch } from "./search.js";
@@ -39,21 +40,62 @@ export class TokenCodec {
   }
 
   /**
-   * Speech to tokens, the same for every frame.
+   * Speech to tokens, as many for every frame.
    * @param {Float32Array} audio at the codec's rate
    * @param {number} count of codebooks
    * @param {(share: number) => void} [progress]
    * @returns {Codes}
    */
-  tokenize(audio, count, progress = () => {}) {
-    const { pitch, phase, places, latents: width } = this._codebooks;
+  tokenize(audio, count, progress) {
+    /** @type {Codes} */
+    const codes = [];
+    this._each(audio, count, progress, (own, found) =>
+      codes.push(this._merged(own, found[this._learned(count) - 1]?.codes ?? [], count)),
+    );
+    return codes;
+  }
+
+  /**
+   * The tokens of speech with every number of codebooks.
+   * @param {Float32Array} audio at the codec's rate
+   * @param {number} most codebooks of a frame
+   * @param {(share: number) => void} [progress]
+   */
+  choices(audio, most, progress) {
+    const choices = new Choices(most);
+    const counts = Array.from({ length: most }, (_, number) => number + 1);
+    const squared = (/** @type {Float64Array} */ values) => values.reduce((sum, value) => sum + value * value, 0);
+    this._each(audio, most, progress, (own, found, latents) => {
+      const plain = squared(latents);
+      const chosen = counts.map((count) => found[this._learned(count) - 1] ?? { codes: [], error: plain });
+      const nothing = squared(latents.map((value, i) => value - this._absent[i]));
+      choices.push(
+        Float32Array.from([nothing, ...chosen.map(({ error }) => error)]),
+        chosen.map(({ codes }, number) => this._merged(own, codes, number + 1)),
+      );
+    });
+    return choices;
+  }
+
+  /** How many of the first `count` codebooks are of the spectrum. */
+  _learned(/** @type {number} */ count) {
+    return count - this._codebooks.places.filter((place) => place < count).length;
+  }
+
+  /**
+   * Calls `use` for each frame of speech with its codes of pitch and phase; with what the search finds with 1, 2, ... codebooks of the
+   * spectrum; and with its latents.
+   * @param {Float32Array} audio
+   * @param {number} count of codebooks
+   * @param {((share: number) => void) | undefined} progress
+   * @param {(own: number[], found: {codes: number[], error: number}[], latents: Float64Array) => void} use
+   */
+  _each(audio, count, progress, use) {
+    const { pitch, phase, latents: width } = this._codebooks;
     const analysis = new SpeechAnalysis(pitch, phase);
     const frames = Math.ceil(audio.length / HOP) + 1;
     const padded = new Float64Array(frames * HOP);
     padded.set(audio);
-    /** @type {Codes} */
-    const codes = [];
-    const learned = count - places.filter((place) => place < count).length;
     for (let start = 0; start < frames; start += BLOCK_FRAMES) {
       const size = Math.min(BLOCK_FRAMES, frames - start);
       const latents = new Float64Array(size * width);
@@ -62,11 +104,16 @@ export class TokenCodec {
         latents.set(this._latents(measured.levels), frame * width);
         return [measured.pitch, measured.phase];
       });
-      const found = learned ? this._search.run(latents, learned)[learned - 1] : own.map(() => ({ codes: [] }));
-      found.forEach((best, frame) => codes.push(this._merged(own[frame], best.codes, count)));
-      progress((start + size) / frames);
+      const found = this._search.run(latents, this._learned(count));
+      own.forEach((codes, frame) =>
+        use(
+          codes,
+          found.map((all) => all[frame]),
+          latents.subarray(frame * width, (frame + 1) * width),
+        ),
+      );
+      progress?.((start + size) / frames);
     }
-    return codes;
   }
 
   /**
@@ -142,6 +189,23 @@ export class TokenCodec {
     for (let start = 0; start < codes.length; start += packetFrames)
       parts.push(writePacket(parts.length - 1, this._coder.encode(codes.slice(start, start + packetFrames), mean)));
     return parts;
+  }
+
+  /**
+   * The parts of the largest file of speech of at most so many kbit/s, the codebooks shared out among its frames.
+   * @param {Float32Array} audio
+   * @param {number} most codebooks of a frame
+   * @param {number} kbps
+   * @param {(share: number) => void} [progress]
+   */
+  fitted(audio, most, kbps, progress) {
+    const choices = this.choices(audio, most, progress);
+    const allowed = (((kbps * 1000) / 8) * Math.max(audio.length, 1)) / this.sampleRate;
+    const encodeAt = (/** @type {number} */ mean) => {
+      const parts = this.write(choices.codes(mean), audio.length);
+      return { parts, size: parts.reduce((sum, part) => sum + part.length, 0) };
+    };
+    return largest(encodeAt, most, allowed).parts;
   }
 
   /**

@@ -10,13 +10,18 @@ import { Restoration } from "./enhancer.js";
 import { IntegerCoder } from "./entropy.js";
 import { BANDS, FULL_SHAPING, GROUP, LEVEL_HISTORY, PASSES } from "./grids.js";
 import { LevelCoder } from "./levels.js";
+import { Listener } from "./listener.js";
 import { readStep } from "./own_steps.js";
 import { Quantizer } from "./quantization.js";
-import { toKbps } from "./search.js";
+import { toKbps, toSnr } from "./search.js";
 
 const SIDE_BY_SIDE = 8; // packets that go through the network at once
 
 /** @typedef {{step: number, shaping: number}} Settings */
+/**
+ * A quantiser step, 0 to 1023, finer by 6 dB every 64; or the rate of the file in kbit/s; or its SNR in dB.
+ * @typedef {{step: number} | {kbps: number} | {snr: number}} Target
+ */
 /** @typedef {{decoded: import("./enhancer.js").Decoded, spent: Float64Array}} Read frames, and the bits of each of them */
 
 export class WaveformCodec {
@@ -39,20 +44,22 @@ export class WaveformCodec {
   /**
    * The parts of the file of speech at the codec's rate.
    * @param {Float32Array} audio
-   * @param {{step: number} | {kbps: number}} target a quantiser step, 0 to 1023, finer by 6 dB every 64; or the rate of the file
+   * @param {Target} target
    * @param {number} perception 0: least squared error; 1: noise hidden below speech
    * @param {(share: number) => void} [progress] of coding at one step; a search may start again
    */
   encode(audio, target, perception, progress = () => {}) {
     const shaping = Math.ceil(FULL_SHAPING * perception);
     const frames = new MDCT(this.hop).analyse(audio);
-    const encodeAt = (/** @type {number} */ step) => this._file(frames, audio.length, { step, shaping }, progress);
-    if ("step" in target) return encodeAt(target.step);
-    if (audio.every((sample) => sample === 0)) return encodeAt(0);
-    return toKbps(this, audio, target.kbps, shaping, (step) => {
-      const data = encodeAt(step);
-      return { data, size: data.reduce((sum, part) => sum + part.length, 0) };
-    });
+    const encodeAt = (/** @type {number} */ step) => {
+      const listener = "snr" in target ? new Listener(this.restoration({ step, shaping }), audio, this.hop) : null;
+      const data = this._file(frames, audio.length, { step, shaping }, progress, listener);
+      return { data, size: data.reduce((sum, part) => sum + part.length, 0), error: listener?.error ?? 0 };
+    };
+    if ("step" in target) return encodeAt(target.step).data;
+    if (audio.every((sample) => sample === 0)) return encodeAt(0).data;
+    const search = "snr" in target ? toSnr : toKbps;
+    return search(this, audio, "snr" in target ? target.snr : target.kbps, shaping, encodeAt);
   }
 
   /**
@@ -60,8 +67,9 @@ export class WaveformCodec {
    * @param {number} samples
    * @param {Settings} settings
    * @param {(share: number) => void} progress
+   * @param {Listener | null} listener
    */
-  _file(frames, samples, settings, progress) {
+  _file(frames, samples, settings, progress, listener) {
     const packetFrames = Math.round((PACKET_SECONDS * this.sampleRate) / this.hop);
     const parts = [
       writeHeader({
@@ -80,10 +88,17 @@ export class WaveformCodec {
       const packets = [];
       for (let own = start; own < Math.min(start + SIDE_BY_SIDE * size, frames.length); own += size)
         packets.push(frames.subarray(own, Math.min(own + size, frames.length)));
-      for (const payload of this.encodePackets(packets, settings)) parts.push(writePacket(parts.length - 1, payload));
+      const { payloads, decoded } = this.encodePackets(packets, settings);
+      for (const payload of payloads) parts.push(writePacket(parts.length - 1, payload));
+      if (listener) decoded().forEach((read) => listener.push(read));
       progress(Math.min((start + SIDE_BY_SIDE * size) / frames.length, 1));
     }
     return parts;
+  }
+
+  /** What makes sound of what is read at some settings. */
+  restoration(/** @type {Settings} */ { shaping }) {
+    return new Restoration(shaping ? this._enhancer : null, this.hop);
   }
 
   /**
@@ -97,7 +112,7 @@ export class WaveformCodec {
   }
 
   /**
-   * Packets of frames [frames, hop] to payloads.
+   * Packets of frames [frames, hop] to payloads, and what a decoder reads from them.
    * @param {Float64Array[]} packets
    * @param {Settings} settings
    */
@@ -108,14 +123,21 @@ export class WaveformCodec {
       this._levels.each(levels, (place, begins) => coder.symbol(levels[place], begins), new Int32Array());
       return coder;
     });
+    const kept = grids.map(emptyPacket);
     this._walked(new Walk(this._context, settings, packets.length), grids, (packet, kinds, bins) => {
       const values = kinds.map((kind, i) =>
         this._quantizer.quantize(packets[packet][bins(i)] / grids[packet].steps[bins(i)], kind),
       );
       this._integers.write(coders[packet], values, kinds);
+      keep(kept[packet], values, kinds, bins);
       return values;
     });
-    return coders.map((coder) => coder.bytes());
+    const bands = settings.shaping ? this._bands : null;
+    return {
+      payloads: coders.map((coder) => coder.bytes()),
+      decoded: () =>
+        kept.map(({ integers, kinds }, packet) => this._quantizer.expand(integers, kinds, grids[packet], bands)),
+    };
   }
 
   /**
@@ -235,17 +257,14 @@ export class WaveformCodec {
       walk.levels[packet] = Int32Array.of(...walk.levels[packet], ...levels).slice(-LEVEL_HISTORY * BANDS);
       return this._bands.grid({ step: walk.steps[packet], shaping }, levels, frames);
     });
-    const read = grids.map(({ steps }, packet) => {
+    const read = grids.map((grid, packet) => {
       const spent = new Float64Array(packets[packet].frames);
       spent.fill(coders[packet].spent() / spent.length); // on steps and levels
-      return { integers: new Int32Array(steps.length), kinds: new Int32Array(steps.length), spent };
+      return { ...emptyPacket(grid), spent };
     });
     this._walked(walk, grids, (packet, kinds, bins) => {
       const values = this._integers.read(coders[packet], kinds);
-      kinds.forEach((kind, i) => {
-        read[packet].kinds[bins(i)] = kind;
-        read[packet].integers[bins(i)] = values[i];
-      });
+      keep(read[packet], values, kinds, bins);
       read[packet].spent[Math.floor(bins(0) / this.hop)] += coders[packet].spent();
       return values;
     });
@@ -282,4 +301,22 @@ export class WaveformCodec {
       walk.push(values);
     }
   }
+}
+
+/** The integers of a packet, and their kinds of distribution, before any is known. */
+function emptyPacket(/** @type {import("./bands.js").Grid} */ { steps }) {
+  return { integers: new Int32Array(steps.length), kinds: new Int32Array(steps.length) };
+}
+
+/**
+ * @param {{integers: Int32Array, kinds: Int32Array}} packet
+ * @param {Int32Array} values of a pass
+ * @param {Int32Array} kinds
+ * @param {(i: number) => number} bins the place of each in the packet
+ */
+function keep(packet, values, kinds, bins) {
+  kinds.forEach((kind, i) => {
+    packet.kinds[bins(i)] = kind;
+    packet.integers[bins(i)] = values[i];
+  });
 }

@@ -1,4 +1,3 @@
-import hashlib
 import io
 import json
 import os
@@ -15,26 +14,8 @@ import soundfile
 
 from telucodec import dataset
 from telucodec.cli import main
-from telucodec.dataset import DatasetError
-
-RATE = 16000
-
-
-@pytest.fixture(scope="module")
-def recordings(tmp_path_factory, spoken):
-    """Seven recordings at two depths, one of another rate, one of another kind."""
-    folder = tmp_path_factory.mktemp("recordings")
-    (folder / "deep" / "er").mkdir(parents=True)
-    for number in range(5):
-        soundfile.write(folder / f"{number}.wav", spoken(0.5 + number / 10, seed=number), RATE)
-    soundfile.write(folder / "deep" / "talk.a.flac", spoken(0.4, seed=8), 48000)
-    soundfile.write(folder / "deep" / "er" / "తెలుగు.wav", spoken(0.4, seed=9), RATE)
-    (folder / "notes.txt").write_text("no recording")
-    return folder
-
-
-def contents(out):
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(out.iterdir())}
+from telucodec.errors import DatasetError
+from tests.codec.dataset.conftest import RATE, contents
 
 
 def test_every_recording_is_there_with_the_tokens_of_the_codec(telu, recordings, tmp_path):

@@ -1,49 +1,60 @@
 """Recordings inside other files, read in place: parquet with an audio column of {bytes, path}, and WebDataset tars."""
 
+import contextlib
 import functools
 import io
 import json
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, NamedTuple
 
-from pipeline.common.stage import StageError
-from pipeline.corpus.manifests import SPEAKER, speaker_of
 from telucodec.audio.folders import is_recording
+from telucodec.errors import AudioError
 
 PARQUET, TAR = ".parquet", ".tar"
 
 
 class Member(NamedTuple):
-    """A recording inside a pack: its key there, its name, and its speaker where the pack names one."""
+    """A recording in a file.
 
-    key: str
+    Attributes:
+        key: its row in parquet, its path in a tar; None: it is the whole file.
+        name: its path, as far as the file says.
+        row: what else the file says of it.
+    """
+
+    key: str | None
     name: str
-    speaker: str | None
+    row: dict[str, Any]
 
 
 def is_pack(path: Path) -> bool:
     return path.suffix.lower() in (PARQUET, TAR)
 
 
-def members(path: Path, column: str | None = None) -> list[Member]:
-    """The recordings inside a pack, in its order.
+def members(path: Path, columns: Iterable[str] = ()) -> Iterator[Member]:
+    """The recordings in a file, in its order: those inside a pack, the file itself, or none.
 
     Args:
-        column: of the speaker in a parquet file; None: the first usual one.
+        columns: of a parquet file that `row` shall have, where they are there. In a tar, `row` is the sample's JSON.
 
     Raises:
-        StageError: the file is damaged or holds no audio, or pyarrow is missing.
+        AudioError: a pack is damaged or holds no audio, or pyarrow is missing.
     """
-    return list(_tar_members(path) if path.suffix.lower() == TAR else _parquet_members(path, column))
+    if is_recording(path):
+        yield Member(None, str(path), {})
+    elif path.suffix.lower() == TAR:
+        yield from _tar_members(path)
+    elif path.suffix.lower() == PARQUET:
+        yield from _parquet_members(path, set(columns))
 
 
 def source(path: Path, key: str | None) -> Path | BinaryIO:
     """What the reader reads: a file, or with a key a recording inside it.
 
     Raises:
-        StageError: as `members`.
+        AudioError: as `members`.
     """
     if key is None:
         return path
@@ -56,8 +67,8 @@ def source(path: Path, key: str | None) -> Path | BinaryIO:
 
 
 def _tar_members(path: Path) -> Iterator[Member]:
-    """Files with the name of a recording; a JSON file of the same name may hold the speaker."""
-    said: dict[str, str | None] = {}
+    """Files with the name of a recording; a JSON file of the same name may say more of it."""
+    rows: dict[str, dict[str, Any]] = {}
     names = []
     with _tar(path) as tar:
         for member in tar:
@@ -69,11 +80,11 @@ def _tar_members(path: Path) -> Iterator[Member]:
                     row = json.load(content)
                 except ValueError:
                     continue
-                said[_sample(place)] = speaker_of(row) if isinstance(row, dict) else None
+                rows[_sample(place)] = row if isinstance(row, dict) else {}
             elif is_recording(Path(member.name)):
                 names.append(place)
     for place in names:
-        yield Member(str(place), str(place), said.get(_sample(place)))
+        yield Member(str(place), str(place), rows.get(_sample(place), {}))
 
 
 def _sample(place: PurePosixPath) -> str:
@@ -88,25 +99,26 @@ def _tar_places(path: Path) -> dict[str, tuple[int, int]]:
         return {str(PurePosixPath(member.name)): (member.offset_data, member.size) for member in tar if member.isfile()}
 
 
-def _tar(path: Path) -> tarfile.TarFile:
+@contextlib.contextmanager
+def _tar(path: Path) -> Iterator[tarfile.TarFile]:
     try:
-        return tarfile.open(path, "r:")
+        with tarfile.open(path, "r:") as tar:
+            yield tar
     except (tarfile.TarError, OSError) as error:
-        raise StageError(
+        raise AudioError(
             f"{path}: not a tar file, or damaged or compressed ({error}); unpack it or take it out"
         ) from None
 
 
-def _parquet_members(path: Path, column: str | None) -> Iterator[Member]:
+def _parquet_members(path: Path, columns: set[str]) -> Iterator[Member]:
     file = _parquet(path)
     audio = _audio_column(path)
-    names = file.schema_arrow.names
-    said = next((name for name in ([column] if column else SPEAKER) if name in names), None)
-    table = file.read(columns=[f"{audio}.path", *([said] if said else [])])
+    said = [name for name in file.schema_arrow.names if name in columns]
+    table = file.read(columns=[f"{audio}.path", *said])
     paths = [value and value.get("path") for value in table.column(audio).to_pylist()]
-    speakers = table.column(said).to_pylist() if said else [None] * len(paths)
-    for number, (name, speaker) in enumerate(zip(paths, speakers, strict=True)):
-        yield Member(str(number), str(name or number), speaker_of({"speaker": speaker}))
+    rows = table.select(said).to_pylist() if said else [{} for _ in paths]
+    for number, (name, row) in enumerate(zip(paths, rows, strict=True)):
+        yield Member(str(number), str(name or number), row)
 
 
 def _audio_column(path: Path) -> str:
@@ -115,7 +127,7 @@ def _audio_column(path: Path) -> str:
         if {inner.name for inner in getattr(field.type, "fields", [])} >= {"bytes", "path"}:
             return field.name
     names = ", ".join(_parquet(path).schema_arrow.names)
-    raise StageError(f"{path}: no column of {{bytes, path}} among {names}; take the file out, or store the sound in it")
+    raise AudioError(f"{path}: no column of {{bytes, path}} among {names}; take the file out, or store the sound in it")
 
 
 @functools.lru_cache(maxsize=4)
@@ -123,11 +135,11 @@ def _parquet(path: Path) -> Any:
     try:
         from pyarrow import ArrowException, parquet
     except ImportError:
-        raise StageError(f"{path}: parquet files are read with pyarrow; pip install 'telucodec[parquet]'") from None
+        raise AudioError(f"{path}: parquet files are read with pyarrow; pip install 'telucodec[parquet]'") from None
     try:
         return parquet.ParquetFile(path, pre_buffer=False)
     except (ArrowException, OSError) as error:
-        raise StageError(f"{path}: not a parquet file, or damaged ({error}); fetch it again") from None
+        raise AudioError(f"{path}: not a parquet file, or damaged ({error}); fetch it again") from None
 
 
 def _parquet_bytes(path: Path, row: int) -> bytes | None:
@@ -142,5 +154,10 @@ def _parquet_bytes(path: Path, row: int) -> bytes | None:
 
 @functools.lru_cache(maxsize=1)
 def _row_group(path: Path, group: int) -> Any:
+    from pyarrow import ArrowException
+
     audio = _audio_column(path)
-    return _parquet(path).read_row_group(group, columns=[f"{audio}.bytes"]).column(audio)
+    try:
+        return _parquet(path).read_row_group(group, columns=[f"{audio}.bytes"]).column(audio)
+    except (ArrowException, OSError) as error:
+        raise AudioError(f"{path}: row group {group} is damaged ({error}); fetch the file again", "damaged") from None
