@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import psutil
 from tqdm import tqdm
 
 from telucodec.files.container import MARKER
 
 FORK = multiprocessing.get_context("fork")
 ADDRESSES = 8 << 30  # bytes of address space: to ask for more is a MemoryError, not a machine without memory
+PATIENCE = 12  # times the limit until an input that does not even work is given up
 
 
 class Fuzzed(NamedTuple):
@@ -29,7 +31,7 @@ class Fuzzed(NamedTuple):
     Attributes:
         damaged: the next input, and a name for its file.
         read: reads an input; returns what came of it, in a word. Any exception is a finding.
-        seconds: time that an input may take.
+        seconds: of work that an input may take.
         megabytes: memory that an input may take beside what the process already has.
     """
 
@@ -103,13 +105,23 @@ def _answer(
     receiver: Connection, process: multiprocessing.process.BaseProcess, seconds: float
 ) -> tuple[str, str | None]:
     """What came of the next input, and what is wrong with that."""
+    used, patience = _cpu_seconds(process), PATIENCE
     try:
-        if receiver.poll(seconds):
-            return receiver.recv()
-        return "hang", f"takes more than {seconds:g} s"
+        while not receiver.poll(seconds):  # on a busy machine that is no time to work
+            patience -= 1
+            if not patience or _cpu_seconds(process) - used > seconds:
+                return "hang", f"takes more than {seconds:g} s"
+        return receiver.recv()
     except EOFError:
         process.join()
         return "crash", f"ended the process with exit code {process.exitcode}"
+
+
+def _cpu_seconds(process: multiprocessing.process.BaseProcess) -> float:
+    try:
+        return sum(psutil.Process(process.pid).cpu_times()[:2])
+    except psutil.Error:  # it has ended
+        return 0.0
 
 
 def _work(fuzzed: Fuzzed, numbers: range, seed: int, sender: Connection) -> None:

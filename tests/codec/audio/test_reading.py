@@ -167,11 +167,14 @@ def test_the_content_decides_and_not_the_name(tmp_path, spoken, name, codec, con
     assert likeness > 0.8 * np.square(middle).sum()
 
 
-def test_24_and_32_bits_are_exact(tmp_path, spoken):
+def test_24_bits_and_more_are_exact(tmp_path, spoken):
     voice = spoken(0.5).astype(np.float64)
     for subtype in ("PCM_24", "PCM_32", "DOUBLE"):
         soundfile.write(tmp_path / "x.wav", voice, 16000, subtype=subtype)
         assert np.abs(read_channels(tmp_path / "x.wav")[0][:, 0] - voice).max() < 1e-6
+    for codec in ("pcm_s64le", "pcm_f64le", "pcm_s24le"):
+        recordings.write(tmp_path / "x.wav", voice, 16000, codec, "wav")
+        assert np.abs(read_channels(tmp_path / "x.wav")[0][:, 0] - voice).max() < 1e-4
 
 
 def test_a_film_without_sound_is_no_recording(tmp_path):
