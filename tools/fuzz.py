@@ -6,7 +6,6 @@ documented, lenient output of a wrong length, a crash, an input that takes long,
 explains. Findings are written to `--folder`, one file each, and the exit code is 1.
 """
 
-import itertools
 import sys
 import tempfile
 import zlib
@@ -23,7 +22,7 @@ from tools import fuzzing
 
 DOCUMENTED = ContainerError, ModelError
 LIMIT_SECONDS, LIMIT_MEGABYTES = 10, 300
-SANE = 1 << 16  # samples: of a longer file only the first stretch is decoded, or its refusal tried
+ENOUGH = 1 << 16  # samples that are decoded of one input
 HOPS = {container.Mode.WAVEFORM: 240, container.Mode.TOKENS: 320}
 
 
@@ -65,7 +64,6 @@ def decode(telu: telucodec.Codec, data: bytes, random: np.random.Generator) -> s
         header, _ = container.read_header(data)
     except ContainerError:
         header = None
-    huge = header is not None and (header.samples or 0) > SANE
     way = int(random.integers(3))
     try:
         if way == 2:
@@ -76,16 +74,17 @@ def decode(telu: telucodec.Codec, data: bytes, random: np.random.Generator) -> s
                 if random.random() < 0.05:
                     decoder.conceal()
             return "stream"
-        if huge:  # the first stretch, or the refusal
-            list(itertools.islice(telu.decode_blocks(data, lenient=bool(way)), 1))
-            return "huge"
-        output = telu.decode(data, lenient=bool(way))
+        length = 0
+        for block in telu.decode_blocks(data, lenient=bool(way)):
+            if not np.isfinite(block).all():
+                raise AssertionError("output is not finite")
+            length += len(block)
+            if length > ENOUGH:
+                return "decoded in part"
     except DOCUMENTED as error:
         return type(error).__name__
-    if header.samples is not None and output.shape != (header.samples,):
-        raise AssertionError(f"{output.shape} samples instead of {header.samples}")
-    if not np.isfinite(output).all():
-        raise AssertionError("output is not finite")
+    if header.samples not in (None, length):
+        raise AssertionError(f"{length} samples instead of {header.samples}")
     return "decoded"
 
 
