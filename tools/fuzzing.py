@@ -78,7 +78,8 @@ def fuzz(fuzzed: Fuzzed, count: int, seed: int, folder: Path) -> int:
     with tqdm(total=count, unit="file", file=sys.stderr, disable=None) as progress:
         while number < count:
             receiver, sender = FORK.Pipe(duplex=False)
-            process = FORK.Process(target=_work, args=(fuzzed, range(number, count), seed, sender), daemon=True)
+            work = fuzzed, range(number, count), seed, receiver, sender
+            process = FORK.Process(target=_work, args=work, daemon=True)
             process.start()
             sender.close()
             fault = None
@@ -124,7 +125,8 @@ def _cpu_seconds(process: multiprocessing.process.BaseProcess) -> float:
         return 0.0
 
 
-def _work(fuzzed: Fuzzed, numbers: range, seed: int, sender: Connection) -> None:
+def _work(fuzzed: Fuzzed, numbers: range, seed: int, receiver: Connection, sender: Connection) -> None:
+    receiver.close()  # so that this process ends with the one that reads
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESSES, ADDRESSES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     at_first = _resident()

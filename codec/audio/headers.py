@@ -37,7 +37,7 @@ class Extent(NamedTuple):
     """The samples of an uncompressed recording in bytes: as many as its header promises, and as many as can be there.
 
     Attributes:
-        corrections: bytes that belong to places in the header, so that it promises what is there.
+        corrections: bytes that belong to places in the header, so that libsndfile knows it and finds what is there.
         others: how many more recordings or blocks of samples follow.
     """
 
@@ -114,7 +114,10 @@ def extent(file: BinaryIO, size: int) -> Extent | None:
         field = {place - width: struct.pack(layout.length, min(size - place + layout.head, 256**width - 1))}
         if large and known:
             field = {large[0]: struct.pack("<Q", size - place)}
-        return _extent(file, size, place, promised, place + promised + -promised % layout.aligned, field, layout)
+        end = place + promised + -promised % layout.aligned
+        found = _extent(file, size, place, promised, end, field, layout)
+        # The two are the same, but libsndfile knows only one of the names.
+        return found._replace(corrections=found.corrections | {0: b"RF64"}) if head[:4] == b"BW64" else found
     return None
 
 

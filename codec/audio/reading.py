@@ -181,7 +181,7 @@ def _recording(file: BinaryIO, size: int, head: bytes) -> Recording:
         return by_libsndfile(file)  # ffmpeg takes any length of a chunk before the samples for memory to allocate
     if not headers.is_for_ffmpeg(head):
         with contextlib.suppress(Undecodable):
-            recording = by_libsndfile(file)
+            recording = by_libsndfile(file, extent.corrections if extent else {})
             if extent and recording.container == "rf64" and recording.promised:
                 recording.promised *= extent.promised / max(extent.present, 1)
             return recording
