@@ -139,7 +139,7 @@ class Codec:
             return self._waveform_files.write(audio, point, progress, strict)
         coder = self._token_coder(point.tokens)
         if point.kbps is None:
-            return self._token_files.write(coder.codes(audio), len(audio))
+            return self._token_files.encode(audio, coder.num_codebooks)
         return self._token_files.fitted(audio, coder.num_codebooks, point.kbps, strict)
 
     def decode(self, data: bytes, lenient: bool = False, enhance: bool = True) -> np.ndarray:
@@ -155,8 +155,10 @@ class Codec:
             ContainerError: the file is damaged.
             ModelError: it was made with another model, or the model it needs is not there.
         """
-        parts = list(self.decode_blocks(data, lenient, enhance))
-        return np.concatenate(parts) if parts else np.zeros(0, np.float32)
+        samples = bytearray()  # grows in place; a list of blocks would need twice the memory to be joined
+        for block in self.decode_blocks(data, lenient, enhance):
+            samples += block.data
+        return np.frombuffer(samples, np.float32)
 
     def decode_blocks(self, data: bytes, lenient: bool = False, enhance: bool = True) -> Iterator[np.ndarray]:
         """As `decode`, a stretch at a time, in bounded memory."""
@@ -226,7 +228,7 @@ class Codec:
             ModelError: there is no token model, or it is damaged.
         """
         tokens = self._checked(tokens)
-        return np.concatenate([np.zeros(0, np.float32), *self._token_coder(0).blocks(tokens)])[:samples]
+        return np.concatenate([np.zeros(0, np.float32), *self._token_coder(0).blocks([tokens])])[:samples]
 
     def write_tokens(self, tokens: np.ndarray, samples: int | None = None) -> bytes:
         """Tokens [N, frames] from any source to the bytes of a file; -1 where a frame uses fewer codebooks.
@@ -255,7 +257,7 @@ class Codec:
         if container.read_header(data)[0].mode is not Mode.TOKENS:
             raise ContainerError("the file holds a waveform, not tokens; tokenize the audio that decode returns")
         header, _, packets = self._opened(data, lenient)
-        return self._token_files.read(header, packets, lenient)
+        return np.concatenate(list(self._token_files.read(header, packets, lenient)), axis=1)
 
     def token_bits(self, tokens: np.ndarray) -> np.ndarray:
         """Bits that each of tokens [N, frames] costs in a file; headers, checksums and flags of frames that repeat come on top.

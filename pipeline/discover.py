@@ -16,6 +16,7 @@ from pipeline.common.stage import StageError
 from pipeline.corpus.finding import Corpus, Item, find
 from pipeline.corpus.layouts import doubt, note
 from pipeline.corpus.measuring import measure
+from telucodec.audio.folders import has_utf8_name
 
 LISTED = 20  # rejected files that an error message names
 MEASURED = [
@@ -65,7 +66,7 @@ def _row(corpus: Corpus, item: Item, facts: dict[str, Any], data: Data) -> dict[
     return {
         "set": corpus.name,
         "path": os.fsencode(item.path).decode("utf-8", "backslashreplace"),
-        "key": item.key,
+        "key": item.key if item.key is None or has_utf8_name(item.key) else None,
         **{name: facts.get(name) for name in MEASURED},
         "speaker": item.speaker,
         "status": "ok" if reason is None else "rejected",

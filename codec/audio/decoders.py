@@ -1,7 +1,8 @@
 """The two decoders of recordings: libsndfile where it is right, else ffmpeg's libraries, which PyAV brings along.
 
 libsndfile believes headers: of an MP3 file without a Xing header it returns too much or too little, of joined Ogg files only the
-first, and it cannot read FLAC of unknown length. It checks the checksums of FLAC, which ffmpeg does not.
+first, and it cannot read FLAC of unknown length. It checks the checksums of FLAC, which ffmpeg does not. ffmpeg makes noise of
+some kinds of ADPCM, and loses the end of ALAC in CAF as others than itself write it.
 """
 
 import io
@@ -17,7 +18,10 @@ from telucodec.audio import headers
 from telucodec.errors import AudioError
 
 BLOCK = 1 << 20  # samples of all channels that are held at a time
+# What libsndfile reads rightly.
 EXACT = {"PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW", "IMA_ADPCM", "MS_ADPCM"}
+EXACT |= {"G721_32", "G723_24", "G723_40", "NMS_ADPCM_16", "NMS_ADPCM_24", "NMS_ADPCM_32"}
+EXACT |= {"ALAC_16", "ALAC_20", "ALAC_24", "ALAC_32"}
 CUT = re.compile(r"^ *(?:data|riff|SSND|Data Size) *: (\d+) \(should be (\d+)\)$", re.MULTILINE)  # in libsndfile's log
 DEMUXERS = (  # ffmpeg has others, which open more files or network addresses that a file names
     "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,caf,dsf,dts,eac3,flac,flv,gsm,ircam,mlp,matroska,webm,mov,mp4,mp3,mpc,mpc8,mpeg,"
@@ -51,11 +55,20 @@ class Recording:
     fault: tuple[str, str] | None = None
 
 
-class Clamped:
-    """A file for libsndfile, which follows damaged headers to places before the beginning."""
+class Corrected:
+    """A file for libsndfile, which follows damaged headers to places before the beginning, with some bytes replaced."""
 
-    def __init__(self, file: BinaryIO):
-        self.read, self.readinto, self.tell, self._file = file.read, file.readinto, file.tell, file  # type: ignore[attr-defined]
+    def __init__(self, file: BinaryIO, corrections: dict[int, bytes]):
+        self.read, self.tell, self._file, self._corrections = file.read, file.tell, file, corrections
+
+    def readinto(self, buffer: memoryview) -> int:
+        start = self._file.tell()
+        count = self._file.readinto(buffer)  # type: ignore[attr-defined]
+        for place, content in self._corrections.items():
+            for at, byte in enumerate(content, place - start):
+                if 0 <= at < count:
+                    memoryview(buffer).cast("B")[at] = byte
+        return count
 
     def seek(self, place: int, whence: int = io.SEEK_SET) -> int:
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self.tell(), io.SEEK_END: self._file.seek(0, io.SEEK_END)}[whence]
@@ -66,14 +79,18 @@ class Undecodable(Exception):
     """A decoder does not know the format, or finds it damaged; the message has the decoder's words."""
 
 
-def by_libsndfile(file: BinaryIO) -> Recording:
-    """A recording of samples without compression, or in FLAC.
+def by_libsndfile(file: BinaryIO, corrections: dict[int, bytes] | None = None) -> Recording:
+    """A recording of samples without compression, or compressed in a way that libsndfile reads rightly.
+
+    Args:
+        corrections: bytes that belong to places in the header.
 
     Raises:
         Undecodable: libsndfile cannot read it, or not reliably.
     """
+    file.seek(0)
     try:
-        sound = soundfile.SoundFile(Clamped(file))
+        sound = soundfile.SoundFile(Corrected(file, corrections or {}))
     except (soundfile.LibsndfileError, RuntimeError, OSError, ValueError) as error:
         raise Undecodable(_words(error)) from None
     is_flac = sound.format == "FLAC"
@@ -136,7 +153,7 @@ def by_ffmpeg(file: BinaryIO, ignore_length: bool = False) -> Recording:
         raise Undecodable("its header has no sample rate or no channels")
     kind = container.format.name.split(",")[0]
     recording = Recording(kind, stream.rate, stream.channels, _promised(container, stream, kind, stated), iter(()))
-    recording.blocks = _ffmpeg_blocks(container, stream, recording)
+    recording.blocks = _ffmpeg_blocks(container, stream, recording, file)
     return recording
 
 
@@ -153,7 +170,7 @@ def _promised(container: Any, stream: Any, kind: str, stated: bool) -> float | N
     return None if container.duration is None else container.duration / av.time_base
 
 
-def _ffmpeg_blocks(container: Any, stream: Any, recording: Recording) -> Iterator[np.ndarray]:
+def _ffmpeg_blocks(container: Any, stream: Any, recording: Recording, file: BinaryIO) -> Iterator[np.ndarray]:
     """Blocks of about `BLOCK` samples. Packets that cannot be decoded are left out and counted."""
     import av
 
@@ -171,6 +188,8 @@ def _ffmpeg_blocks(container: Any, stream: Any, recording: Recording) -> Iterato
             decoded = packet.decode()
             last = "" if packet.size else last  # ffmpeg ends with an empty packet
         except av.PatchWelcomeError as error:
+            if not frames + count:
+                raise Undecodable(_ffmpeg_words(error)) from None
             raise AudioError(
                 f"changes its format on the way; split it there ({_ffmpeg_words(error)})", "joined"
             ) from None
@@ -189,7 +208,9 @@ def _ffmpeg_blocks(container: Any, stream: Any, recording: Recording) -> Iterato
         yield np.concatenate(held)
     if not frames + count:
         raise Undecodable(last or "no samples")
-    if last and recording.container != "mp3":  # whose end often holds tags
+    if recording.container == "ogg" and headers.ogg_is_cut(file):
+        recording.fault = "truncated", "its last page is incomplete; copy it again"
+    elif last and recording.container != "mp3":  # whose end often holds tags
         recording.fault = "truncated", f"its last packet is incomplete ({last})"
     elif damaged > max(1, packets // 100):
         recording.fault = "damaged", f"{damaged} of its {packets} packets cannot be decoded"
@@ -204,7 +225,10 @@ def _samples(frame: Any, recording: Recording) -> np.ndarray:
             "split it there",
             "joined",
         )
-    values = frame.to_ndarray()
+    if frame.format.name == "s64":  # which PyAV does not convert
+        values = np.frombuffer(frame.planes[0], np.int64)[: frame.samples * channels]
+    else:
+        values = frame.to_ndarray()
     values = values.T if frame.format.is_planar else values.reshape(-1, channels)
     scale = INTEGER_SCALES.get(frame.format.name.removesuffix("p"))
     if scale is None:

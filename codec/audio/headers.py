@@ -2,10 +2,12 @@
 
 import codecs
 import struct
+from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
 HEAD = 512  # bytes that are looked at
 UNKNOWN_SIZE = 0x7FFF0000  # sizes from here on, and 0, mean that whoever wrote the header did not know
+ENDLESS = 1 << 48  # of the formats whose sizes have 64 bits
 BUFFER = 1 << 14  # bytes that libFLAC may have read ahead
 FOLLOWS = 4096  # bytes behind the samples that are no chunk: more of them are samples, which the header does not count
 BY_FFMPEG = (b"ID3", b"OggS", b"\x1aE\xdf\xa3")  # MP3, Ogg and Matroska: libsndfile misreads the first two at times
@@ -21,11 +23,44 @@ OTHERS = {
 }
 
 
-class Riff(NamedTuple):
-    """The samples of a WAV file in bytes: as many as its header promises, and as many as can be there."""
+class Layout(NamedTuple):
+    """How a format divides a file into chunks with a name and a length."""
+
+    start: int  # of the first chunk
+    samples: bytes  # the name of the chunk that holds them
+    length: str  # of a chunk, for `struct`
+    head: int = 0  # bytes that the length counts beside the content
+    aligned: int = 1
+
+
+class Extent(NamedTuple):
+    """The samples of an uncompressed recording in bytes: as many as its header promises, and as many as can be there.
+
+    Attributes:
+        corrections: bytes that belong to places in the header, so that libsndfile knows it and finds what is there.
+        others: how many more recordings or blocks of samples follow.
+    """
 
     promised: int
     present: int
+    corrections: dict[int, bytes]
+    others: int
+
+
+_RIFF = Layout(12, b"data", "<I", aligned=2)
+LAYOUTS = {
+    b"RIFF": _RIFF,
+    b"RF64": _RIFF,
+    b"BW64": _RIFF,
+    b"RIFX": Layout(12, b"data", ">I", aligned=2),
+    b"FORM": Layout(12, b"SSND", ">I", aligned=2),
+    b"caff": Layout(8, b"data", ">Q"),
+    b"riff": Layout(40, b"data\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a", "<Q", head=24, aligned=8),  # W64
+}
+KINDS = {b"FORM": (b"AIFF", b"AIFC")} | dict.fromkeys((b"RIFF", b"RIFX", b"RF64", b"BW64"), (b"WAVE",))
+BEGINNINGS = (*LAYOUTS, b".snd", b"fLaC", b"OggS")
+MOST_CHUNKS = 1000  # more are not looked at
+LONGEST_PAGE = 27 + 255 + 255 * 255  # bytes of an Ogg page
 
 
 def other_kind(head: bytes) -> tuple[str, str] | None:
@@ -52,31 +87,78 @@ def is_text(head: bytes) -> bool:
     return b"\x00" not in head
 
 
-def riff(file: BinaryIO, size: int) -> Riff | None:
-    """The bytes of samples in a WAV file of `size` bytes; None if it is none, or has no samples.
+def extent(file: BinaryIO, size: int) -> Extent | None:
+    """Where the samples are in an uncompressed file of `size` bytes; None if it is none, or has no samples.
 
     More bytes are present than promised where the writer did not know the length, stopped before it wrote it, or had more than
     the 4 GB for which the header has room.
     """
     file.seek(0)
     head = file.read(12)
-    if head[:4] not in (b"RIFF", b"RIFX") or head[8:] != b"WAVE":
+    if head[:4] == b".snd" and len(head) == 12:
+        start, promised = struct.unpack(">II", head[4:])
+        return _extent(file, size, start, promised, start + promised, {8: b"\xff" * 4})
+    layout = LAYOUTS.get(head[:4])
+    if layout is None or head[8:] not in KINDS.get(head[:4], (head[8:],)):
         return None
-    form = "<I" if head[:4] == b"RIFF" else ">I"
-    place = 12
-    while place + 8 <= size:
-        file.seek(place)
-        chunk = file.read(8)
-        place, length = place + 8, struct.unpack(form, chunk[4:])[0]
-        padded = length + length % 2
-        if chunk[:4] == b"data":
-            rest = size - place
-            if length >= UNKNOWN_SIZE > rest or (length == 0 and not _is_chunk(file, place)):
-                return Riff(0, rest)
-            whole = rest - padded < FOLLOWS or _is_chunk(file, place + padded)
-            return Riff(length, min(length, rest) if whole else rest)
-        place += padded
+    large: tuple[int, int] | None = None  # of RF64: where the real length stands, and what it is
+    for name, place, length in _chunks(file, size, layout, layout.start):
+        if name == b"ds64":
+            file.seek(place + 8)
+            large = place + 8, int.from_bytes(file.read(8), "little")
+        if name != layout.samples:
+            continue
+        known = large is not None and length == 0xFFFFFFFF
+        promised = large[1] if large and known else length
+        width = struct.calcsize(layout.length)
+        field = {place - width: struct.pack(layout.length, min(size - place + layout.head, 256**width - 1))}
+        if large and known:
+            field = {large[0]: struct.pack("<Q", size - place)}
+        end = place + promised + -promised % layout.aligned
+        found = _extent(file, size, place, promised, end, field, layout)
+        # The two are the same, but libsndfile knows only one of the names.
+        return found._replace(corrections=found.corrections | {0: b"RF64"}) if head[:4] == b"BW64" else found
     return None
+
+
+def _extent(
+    file: BinaryIO,
+    size: int,
+    start: int,
+    promised: int,
+    end: int,
+    corrections: dict[int, bytes],
+    layout: Layout | None = None,
+) -> Extent:
+    """The extent of samples that begin at `start`, when the next chunk or the file's end is promised at `end`."""
+    rest = size - start
+    if promised >= UNKNOWN_SIZE > rest or promised >= ENDLESS or (promised == 0 and not _is_chunk(file, start)):
+        return Extent(0, rest, corrections, 0)
+    if size - end >= FOLLOWS and not _is_chunk(file, end):
+        return Extent(promised, rest, corrections, 0)
+    others = 0
+    file.seek(end)
+    if file.read(4).startswith(BEGINNINGS):
+        others = 1
+    elif layout is not None:
+        others = sum(name == layout.samples and length > 0 for name, _, length in _chunks(file, size, layout, end))
+    return Extent(promised, min(promised, rest), {}, others)
+
+
+def _chunks(file: BinaryIO, size: int, layout: Layout, place: int) -> Iterator[tuple[bytes, int, int]]:
+    """Of each chunk from `place` on its name, the place of its content, and the length that it states."""
+    width = struct.calcsize(layout.length)
+    for _ in range(MOST_CHUNKS):
+        file.seek(place)
+        name, stated = file.read(len(layout.samples)), file.read(width)
+        if len(stated) < width:
+            return
+        place += len(name) + width
+        length = max(struct.unpack(layout.length, stated)[0] - layout.head, 0)
+        yield name, place, length
+        place += length + -length % layout.aligned
+        if place > size:
+            return
 
 
 def _is_chunk(file: BinaryIO, place: int) -> bool:
@@ -96,6 +178,38 @@ def has_mp3_length(file: BinaryIO) -> bool:
     file.seek(start)
     frame = file.read(2048)
     return any(name in frame for name in (b"Xing", b"Info", b"VBRI"))
+
+
+class Boxes(NamedTuple):
+    """The names of the outermost boxes of an MP4 file, and whether the last one is incomplete."""
+
+    names: list[bytes]
+    is_cut: bool
+
+
+def boxes(file: BinaryIO, size: int) -> Boxes:
+    """The boxes of a file that begins with `ftyp` (ISO/IEC 14496-12, section 4.2)."""
+    names: list[bytes] = []
+    place = 0
+    while place + 8 <= size and len(names) < MOST_CHUNKS:
+        file.seek(place)
+        length, name = struct.unpack(">I4s", file.read(8))
+        if length == 1:
+            length = int.from_bytes(file.read(8), "big")
+        names.append(name)
+        place += size if length == 0 else max(length, 8)
+    return Boxes(names, place > size and length != 0)
+
+
+def ogg_is_cut(file: BinaryIO) -> bool:
+    """Whether the last page of an Ogg file is incomplete (RFC 3533, section 6)."""
+    size = file.seek(0, 2)
+    start = max(0, size - LONGEST_PAGE)
+    file.seek(start)
+    last = file.read()
+    page = last[last.rfind(b"OggS") :]
+    segments = page[27 : 27 + page[26]] if len(page) > 26 else b""
+    return len(page) < 27 or len(page) < 27 + page[26] + sum(segments)
 
 
 def has_second_flac(file: BinaryIO) -> bool:

@@ -69,7 +69,7 @@ def source(path: Path, key: str | None) -> Path | BinaryIO:
 def _tar_members(path: Path) -> Iterator[Member]:
     """Files with the name of a recording; a JSON file of the same name may say more of it."""
     rows: dict[str, dict[str, Any]] = {}
-    names = []
+    names: dict[PurePosixPath, None] = {}  # in order
     with _tar(path) as tar:
         for member in tar:
             place = PurePosixPath(member.name)
@@ -82,7 +82,9 @@ def _tar_members(path: Path) -> Iterator[Member]:
                     continue
                 rows[_sample(place)] = row if isinstance(row, dict) else {}
             elif is_recording(Path(member.name)):
-                names.append(place)
+                if place in names:
+                    raise AudioError(f"{path}: holds two files of the name {place}; rename one of them")
+                names[place] = None
     for place in names:
         yield Member(str(place), str(place), rows.get(_sample(place), {}))
 
@@ -101,9 +103,20 @@ def _tar_places(path: Path) -> dict[str, tuple[int, int]]:
 
 @contextlib.contextmanager
 def _tar(path: Path) -> Iterator[tarfile.TarFile]:
+    """An open tar, all of whose members are read within the block.
+
+    Raises:
+        AudioError: it cannot be read to its end.
+    """
     try:
-        with tarfile.open(path, "r:") as tar:
+        with path.open("rb") as file, tarfile.open(fileobj=file, mode="r:") as tar:
             yield tar
+            file.seek(tar.offset)
+            while rest := file.read(1 << 20):
+                if rest.strip(b"\0"):
+                    raise AudioError(
+                        f"{path}: more follows its end, so it is damaged, or several tars were joined; pack it anew"
+                    )
     except (tarfile.TarError, OSError) as error:
         raise AudioError(
             f"{path}: not a tar file, or damaged or compressed ({error}); unpack it or take it out"
@@ -123,8 +136,11 @@ def _parquet_members(path: Path, columns: set[str]) -> Iterator[Member]:
 
 def _audio_column(path: Path) -> str:
     """The name of the column of {bytes, path}."""
+    from pyarrow.types import is_binary, is_large_binary
+
     for field in _parquet(path).schema_arrow:
-        if {inner.name for inner in getattr(field.type, "fields", [])} >= {"bytes", "path"}:
+        types = {inner.name: inner.type for inner in getattr(field.type, "fields", [])}
+        if types.keys() >= {"bytes", "path"} and (is_binary(types["bytes"]) or is_large_binary(types["bytes"])):
             return field.name
     names = ", ".join(_parquet(path).schema_arrow.names)
     raise AudioError(f"{path}: no column of {{bytes, path}} among {names}; take the file out, or store the sound in it")
@@ -149,7 +165,7 @@ def _parquet_bytes(path: Path, row: int) -> bytes | None:
     while row >= metadata.row_group(group).num_rows:
         row -= metadata.row_group(group).num_rows
         group += 1
-    return _row_group(path, group)[row].as_py()["bytes"]
+    return (_row_group(path, group)[row].as_py() or {}).get("bytes")
 
 
 @functools.lru_cache(maxsize=1)

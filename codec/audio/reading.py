@@ -169,19 +169,32 @@ def _head(file: BinaryIO) -> bytes:
 
 def _recording(file: BinaryIO, size: int, head: bytes) -> Recording:
     """The recording as the decoder gives it that reads it rightly."""
-    riff = headers.riff(file, size)
-    if riff and riff.present > riff.promised:
-        recording = by_ffmpeg(file, ignore_length=True)
+    extent = headers.extent(file, size)
+    if extent and extent.others:
+        raise AudioError(f"{extent.others + 1} recordings joined into one file; split it before each header", "joined")
+    is_wav = head.startswith((b"RIFF", b"RIFX")) and head[8:12] == b"WAVE"
+    if extent and extent.present > extent.promised:
+        recording = by_ffmpeg(file, ignore_length=True) if is_wav else by_libsndfile(file, extent.corrections)
         recording.promised = None
         return recording
-    if riff is None and head.startswith((b"RIFF", b"RIFX")) and head[8:12] == b"WAVE":
-        file.seek(0)
+    if is_wav and extent is None:
         return by_libsndfile(file)  # ffmpeg takes any length of a chunk before the samples for memory to allocate
     if not headers.is_for_ffmpeg(head):
         with contextlib.suppress(Undecodable):
-            file.seek(0)
-            return by_libsndfile(file)
-    return by_ffmpeg(file)
+            recording = by_libsndfile(file, extent.corrections if extent else {})
+            if extent and recording.container == "rf64" and recording.promised:
+                recording.promised *= extent.promised / max(extent.present, 1)
+            return recording
+    if head[4:8] != b"ftyp":
+        return by_ffmpeg(file)
+    boxes = headers.boxes(file, size)
+    if boxes.names.count(b"ftyp") > 1:
+        raise AudioError("several MP4 files joined into one; split it before each `ftyp`", "joined")
+    if not {b"moov", b"meta"} & set(boxes.names):
+        raise AudioError("its index is missing, so it was cut or never finished; copy it again", "truncated")
+    recording = by_ffmpeg(file)
+    recording.fault = ("truncated", "its last part is incomplete; copy it again") if boxes.is_cut else None
+    return recording
 
 
 def _decoded(recording: Recording, blocks: Iterator[np.ndarray], file: BinaryIO) -> Iterator[np.ndarray]:
@@ -202,6 +215,11 @@ def _decoded(recording: Recording, blocks: Iterator[np.ndarray], file: BinaryIO)
         recording.fault = "damaged", f"damaged ({error})"
 
 
+def _scale(peak: float) -> int:
+    """Full scale of the integers of 16, 24 or 32 bits that samples seem to be."""
+    return next((scale for scale in (FULL_SCALE, 1 << 23) if peak <= scale), 1 << 31)
+
+
 def _checked(recording: Recording, blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
     """The blocks, if their values can be audio; sets the fault if there are fewer than promised."""
     for block in blocks:
@@ -210,9 +228,7 @@ def _checked(recording: Recording, blocks: Iterator[np.ndarray]) -> Iterator[np.
         if not np.isfinite(peak):
             raise AudioError("holds values that are not finite", "not_finite")
         if peak > WRONG_SCALE:
-            message = (
-                f"samples reach {peak:.6g}, but full scale of floating-point samples is 1; divide them by {FULL_SCALE}"
-            )
+            message = f"samples reach {peak:.6g}, but full scale of floating-point samples is 1; divide them by {_scale(peak)}"
             raise AudioError(message, "wrong_scale")
         recording.peak = max(recording.peak, peak)
         yield block

@@ -1,10 +1,13 @@
 """The packets of a `.tlc` file, with the number of samples they hold."""
 
+from collections.abc import Iterator
+
 from telucodec.errors import ContainerError
 from telucodec.files import container
 from telucodec.files.container import Header
 
 SIDE_BY_SIDE = 24  # packets of a file that are coded at once: more is hardly faster and takes more memory
+SIDE_BY_SIDE_FRAMES = 1 << 12  # of packets longer than those of our files, fewer are decoded at once
 MOST_LOST_FRAMES = 1 << 18  # more than an hour: what a lenient decoder replaces in one file
 
 Packet = tuple[int, bytes | None, int]  # number, payload (None: lost), frames
@@ -30,3 +33,10 @@ def packets_of(header: Header, hop: int, data: bytes, place: int, lenient: bool)
     if samples > most and (not lenient or missing > MOST_LOST_FRAMES // size):
         raise ContainerError(f"the end mark of the stream names {samples} samples, but its packets hold at most {most}")
     return samples, packets + [(number, None, size) for number in range(len(packets), len(packets) + missing)]
+
+
+def side_by_side(packets: list[Packet]) -> Iterator[list[Packet]]:
+    """The packets of a file in groups that are decoded at once, in bounded memory."""
+    longest = max((frames for _, _, frames in packets), default=1)
+    count = max(1, min(SIDE_BY_SIDE, SIDE_BY_SIDE_FRAMES // max(longest, 1)))
+    yield from (packets[start : start + count] for start in range(0, len(packets), count))

@@ -1,13 +1,17 @@
 """How many codebooks each frame of a recording uses, when it is their mean that is given."""
 
+from collections.abc import Iterator
+
 import numpy as np
+
+from telucodec.audio.spool import Rows
 
 QUIET = 1e-3  # of the mean energy: frames below do not count as any quieter
 LEAST = 2 / 3  # of the mean number of codebooks; a frame that has any has that many, since uneven frames sound worse
 BLOCK = 1 << 13  # frames that are looked at together: a table of slopes for hours of speech would fill the memory
 
 
-def depths(errors: np.ndarray, mean: float) -> np.ndarray:
+def depths(errors: np.ndarray | Rows, mean: float) -> np.ndarray:
     """The number of codebooks of each frame [frames]: the next ones go where they take away most of what is heard.
 
     An error counts over the square root of the frame's energy, between that of waveforms and that of loudness. A codebook that
@@ -18,16 +22,45 @@ def depths(errors: np.ndarray, mean: float) -> np.ndarray:
         errors: [frames, num_codebooks + 1] squared error with 0, 1, ... codebooks, float32; with 0 it is the frame's energy.
         mean: over the frames; met as nearly as frames allow.
     """
-    heard = np.sqrt(errors[:, :1] + np.float32(QUIET) * errors[:, :1].mean(0, keepdims=True) + np.float32(1e-12))
-    gains = np.empty((len(errors), errors.shape[1] - 1), np.float32)
-    for start in range(0, len(errors), BLOCK):
-        part = slice(start, start + BLOCK)
-        gains[part] = _gains(errors[part], heard[part], round(LEAST * mean))
-    count = min(max(round(mean * len(errors)), 0), gains.size)
+    energy = np.concatenate([part[:, :1] for part in _parts(errors)])
+    floor = np.float32(QUIET) * energy.mean(0, keepdims=True) + np.float32(1e-12)
+    num_codebooks = errors[:1].shape[1] - 1
+    gains = Rows(np.float32, num_codebooks)
+    for part in _parts(errors):
+        gains.append(_gains(part, np.sqrt(part[:, :1] + floor), round(LEAST * mean)))
+    count = min(max(round(mean * len(errors)), 0), len(errors) * num_codebooks)
     if count == 0:
-        return np.zeros(len(errors), np.int64)
-    least = np.sort(gains, axis=None)[-count]
-    return ((gains >= least) & (gains > 0)).sum(1)
+        return np.zeros(len(errors), np.int8)
+    least = _among_largest(gains, count)
+    return np.concatenate([((part >= least) & (part > 0)).sum(1, dtype=np.int8) for part in _parts(gains)])
+
+
+def _parts(rows: np.ndarray | Rows) -> Iterator[np.ndarray]:
+    """All rows, of which there is one at least, block by block."""
+    yield from (rows[start : start + BLOCK] for start in range(0, len(rows), BLOCK))
+
+
+def _among_largest(gains: Rows, count: int) -> np.float32:
+    """The least of the `count` largest gains above zero; zero if there are not as many.
+
+    It is found by counting: the bits of positive floating-point numbers, read as integers, have the same order. First all are
+    counted by their upper 16 bits, then those that share the upper bits wanted by the lower ones.
+    """
+    found = 0
+    for shift in (16, 0):
+        counts = np.zeros(1 << 16, np.int64)
+        for part in _parts(gains):
+            bits = part[part > 0].view(np.uint32)
+            if shift == 0:
+                bits = bits[bits >> 16 == found >> 16]
+            counts += np.bincount(bits >> shift & 0xFFFF, minlength=1 << 16)
+        above = np.cumsum(counts[::-1])  # how many are at least as large, from the largest down
+        if above[-1] < count:
+            return np.float32(0)
+        place = int(np.searchsorted(above, count))
+        found |= (0xFFFF - place) << shift
+        count -= int(above[place - 1]) if place else 0
+    return np.uint32(found).view(np.float32)
 
 
 def _gains(errors: np.ndarray, heard: np.ndarray, least: int) -> np.ndarray:

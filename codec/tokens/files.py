@@ -1,12 +1,14 @@
 """Tokens to the bytes of a `.tlc` file and back."""
 
+from collections.abc import Callable, Iterator
+
 import numpy as np
 
 from telucodec.audio.spool import Samples
 from telucodec.errors import CodecError, ContainerError, missed
 from telucodec.files import container
 from telucodec.files.container import Header, Mode
-from telucodec.files.packets import SIDE_BY_SIDE, Packet
+from telucodec.files.packets import Packet, side_by_side
 from telucodec.tokens.engine import TokenEngine
 from telucodec.tokens.packets import TokenPackets, largest
 
@@ -29,16 +31,35 @@ class TokenFiles:
         Raises:
             CodecError: recordings of that length have another number of frames.
         """
-        used = (tokens >= 0).sum(0)
+        return self._written((tokens >= 0).sum(0), samples, len(tokens), lambda start, stop: tokens[:, start:stop])
+
+    def encode(self, audio: Samples, num_codebooks: int) -> bytes:
+        """The file of audio [samples], with so many codebooks for every frame."""
+        rows = TokenPackets(self.engine, num_codebooks).coded(audio)
+        used = np.full(len(rows), num_codebooks, np.int8)
+        return self._written(used, len(audio), num_codebooks, lambda start, stop: rows[start:stop].T)
+
+    def _written(
+        self, used: np.ndarray, samples: int, num_codebooks: int, codes: Callable[[int, int], np.ndarray]
+    ) -> bytes:
+        """The file of a recording, packet by packet.
+
+        Args:
+            used: how many codebooks each frame [frames] uses, at most `num_codebooks`.
+            codes: gives the codes [num_codebooks, frames] from one frame to another.
+
+        Raises:
+            CodecError: as `write`.
+        """
         # Where all frames use all codebooks their number is not coded.
-        mean = 0 if (used == len(tokens)).all() else max(round(used.mean()), 1)
-        settings, size = (len(tokens), mean), self.packet_frames
+        mean = 0 if (used == num_codebooks).all() else max(round(used.mean()), 1)
+        settings, size = (num_codebooks, mean), self.packet_frames
         header = Header(Mode.TOKENS, self._model, self.engine.sample_rate, samples, size, 1, settings)
-        count, frames = tokens.shape[1], header.frames(self.engine.hop)
+        count, frames = len(used), header.frames(self.engine.hop)
         if count != frames:
             raise CodecError(f"a recording of {samples} samples has {frames} frames, but these tokens have {count}")
-        coder = TokenPackets(self.engine, len(tokens), mean)
-        packets = (coder.pack(tokens[:, start : start + size]) for start in range(0, count, size))
+        coder = TokenPackets(self.engine, num_codebooks, mean)
+        packets = (coder.pack(codes(start, min(start + size, count))) for start in range(0, count, size))
         written = (container.write_packet(number, payload) for number, payload in enumerate(packets))
         return container.write_header(header) + b"".join(written)
 
@@ -52,13 +73,21 @@ class TokenFiles:
         """
         choices = TokenPackets(self.engine, num_codebooks).choices(audio)
         allowed = kbps * 1000 / 8 * max(len(audio), 1) / self.engine.sample_rate
-        data = largest(lambda mean: self.write(choices.codes(mean), len(audio)), num_codebooks, allowed)
+
+        def encode_at(mean: float) -> bytes:
+            used = choices.depths(mean)
+            return self._written(used, len(audio), num_codebooks, lambda start, stop: choices.codes(used, start, stop))
+
+        data = largest(encode_at, num_codebooks, allowed)
         if len(data) > allowed:
             missed(f"{kbps:g} kbps is out of reach: {allowed:.0f} bytes, a file without tokens has {len(data)}", strict)
         return data
 
-    def read(self, header: Header, packets: list[Packet], lenient: bool) -> np.ndarray:
-        """Packets to tokens [num_codebooks, frames]; lenient: those of silence for a packet that is damaged or missing.
+    def read(self, header: Header, packets: list[Packet], lenient: bool) -> Iterator[np.ndarray]:
+        """Packets to tokens [num_codebooks, frames], a stretch at a time.
+
+        Args:
+            lenient: tokens of silence for a packet that is damaged or missing.
 
         Raises:
             ContainerError: a packet is damaged, or the header does not fit the model.
@@ -67,10 +96,9 @@ class TokenFiles:
             coder = TokenPackets(self.engine, *header.settings)
         except CodecError as error:
             raise ContainerError(f"the header does not fit the model: {error}") from None
-        tokens = [np.zeros((coder.num_codebooks, 0), np.int64)]
-        for start in range(0, len(packets), SIDE_BY_SIDE):
-            tokens += _unpacked(coder, packets[start : start + SIDE_BY_SIDE], lenient)
-        return np.concatenate(tokens, axis=1)
+        yield np.zeros((coder.num_codebooks, 0), np.int64)
+        for group in side_by_side(packets):
+            yield from _unpacked(coder, group, lenient)
 
 
 def _unpacked(coder: TokenPackets, packets: list[Packet], lenient: bool) -> list[np.ndarray]:

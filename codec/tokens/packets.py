@@ -1,12 +1,13 @@
 """Audio to packets of range-coded tokens and back with the token codec."""
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from telucodec.audio.samples import floats
-from telucodec.audio.spool import Samples
+from telucodec.audio.spool import Rows, Samples
 from telucodec.errors import CodecError
 from telucodec.tokens.depths import depths
 from telucodec.tokens.engine import TokenEngine
@@ -31,11 +32,14 @@ class TokenPackets:
 
     def codes(self, audio: Samples) -> np.ndarray:
         """Audio [samples] to codes [num_codebooks, frames], as many for every frame."""
-        whole, start = np.empty((self._frames(audio), self.num_codebooks), np.int32), 0
-        for (*_, codes), _ in self._encoded(audio):
-            whole[start : start + len(codes)] = codes
-            start += len(codes)
-        return whole.T
+        return self.coded(audio)[:].T.astype(np.int32)
+
+    def coded(self, audio: Samples) -> Rows:
+        """As `codes`, [frames, num_codebooks] that need not fit into memory."""
+        rows = Rows(self._dtype, self.num_codebooks)
+        for codes, _ in self._encoded(audio):
+            rows.append(codes[-1])
+        return rows
 
     def silence(self, frames: int) -> np.ndarray:
         """Codes [num_codebooks, frames] of silence."""
@@ -47,35 +51,31 @@ class TokenPackets:
 
     def choices(self, audio: Samples) -> "Choices":
         """The codes and errors of audio [samples] with every number of codebooks."""
-        frames, small = self._frames(audio), np.min_scalar_type(self.engine.codebook_size - 1)
-        errors = np.empty((frames, self.num_codebooks + 1), np.float32)
-        codes = [np.empty((frames, count), small) for count in range(1, self.num_codebooks + 1)]
-        start = 0
-        for part, error in self._encoded(audio):
-            stop = start + len(error)
-            errors[start:stop] = error
-            for whole, piece in zip(codes, part, strict=True):
-                whole[start:stop] = piece
-            start = stop
-        return Choices(errors, codes)
+        choices = Choices(self.num_codebooks, self._dtype)
+        for codes, errors in self._encoded(audio):
+            choices.append(codes, errors)
+        return choices
+
+    @property
+    def _dtype(self) -> np.dtype:
+        return np.min_scalar_type(self.engine.codebook_size - 1)
 
     def _frames(self, audio: Samples) -> int:
         return -(-len(audio) // self.hop) + 1
 
     def _encoded(self, audio: Samples) -> Iterator[tuple[list[np.ndarray], np.ndarray]]:
-        """What `TokenEncoder.push` gives for all of a recording, block by block, the codes as int32."""
+        """What `TokenEncoder.push` gives for all of a recording, block by block."""
         encoder = self.engine.encoder(self.num_codebooks)
         size, samples = BLOCK_FRAMES * self.hop, self._frames(audio) * self.hop
         for start in range(0, samples, size):
             block = floats(audio[start : start + size])
-            codes, errors = encoder.push(np.pad(block, (0, min(size, samples - start) - len(block))).astype(np.float32))
-            yield [part.astype(np.int32) for part in codes], errors
+            yield encoder.push(np.pad(block, (0, min(size, samples - start) - len(block))).astype(np.float32))
 
-    def blocks(self, codes: np.ndarray) -> Iterator[np.ndarray]:
-        """Codes [N, frames] to blocks of audio, (frames - 1) * hop samples in all."""
+    def blocks(self, stretches: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """Stretches of codes [N, frames] to blocks of audio, (frames - 1) * hop samples in all."""
         decoder = TokenStreamDecoder(self.engine)
-        for start in range(0, codes.shape[1], BLOCK_FRAMES):
-            yield decoder.push(codes[:, start : start + BLOCK_FRAMES])
+        for codes in _divided(stretches):
+            yield decoder.push(codes)
 
     def pack(self, codes: np.ndarray) -> bytes:
         """Codes [num_codebooks, frames] to bytes."""
@@ -91,23 +91,50 @@ class TokenPackets:
 
 
 class Choices:
-    """The codes that the frames of a recording could use: errors [frames, N + 1], and codes [frames, n] for n = 1, ... N."""
+    """The codes that the frames of a recording could use: with 0, 1, ... codebooks, and their errors. They need not fit into
+    memory.
+    """
 
-    def __init__(self, errors: np.ndarray, codes: list[np.ndarray]):
-        self._errors, self._codes = errors, codes
+    def __init__(self, num_codebooks: int, dtype: DTypeLike):
+        """`dtype` holds a code."""
+        self.num_codebooks = num_codebooks
+        self._errors = Rows(np.float32, num_codebooks + 1)
+        self._codes = Rows(dtype, num_codebooks * (num_codebooks + 1) // 2)  # of one codebook, then of two, ...
 
-    @property
-    def num_codebooks(self) -> int:
-        return len(self._codes)
+    def append(self, codes: list[np.ndarray], errors: np.ndarray) -> None:
+        """The next frames: codes [frames, n] for n = 1, ... N, and errors [frames, N + 1]."""
+        self._codes.append(np.concatenate(codes, axis=1))
+        self._errors.append(errors)
 
-    def codes(self, mean: float) -> np.ndarray:
-        """The codes [num_codebooks, frames] when frames use so many codebooks on average; -1 where there is none."""
-        used = depths(self._errors, mean)
-        codes = np.full((self.num_codebooks, len(used)), -1, np.int32)
-        for count, choice in enumerate(self._codes, 1):
-            frames = np.flatnonzero(used == count)
-            codes[:count, frames] = choice[frames].T
+    def depths(self, mean: float) -> np.ndarray:
+        """How many codebooks each frame [frames] uses when it is so many on average."""
+        return depths(self._errors, mean)
+
+    def codes(self, used: np.ndarray, start: int, stop: int) -> np.ndarray:
+        """The codes [num_codebooks, frames] of the frames from `start` to `stop`; -1 where one uses fewer codebooks.
+
+        Args:
+            used: what `depths` gave.
+        """
+        rows, own = self._codes[start:stop], used[start:stop]
+        codes, first = np.full((self.num_codebooks, len(own)), -1, np.int32), 0
+        for count in range(1, self.num_codebooks + 1):
+            frames = np.flatnonzero(own == count)
+            codes[:count, frames] = rows[frames, first : first + count].T
+            first += count
         return codes
+
+
+def _divided(stretches: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Stretches of codes [N, frames] divided into `BLOCK_FRAMES`."""
+    held: np.ndarray | None = None
+    for stretch in stretches:
+        held = stretch if held is None else np.concatenate([held, stretch], axis=1)
+        while held.shape[1] >= BLOCK_FRAMES:
+            yield held[:, :BLOCK_FRAMES]
+            held = held[:, BLOCK_FRAMES:]
+    if held is not None and held.shape[1]:
+        yield held
 
 
 def largest(encode_at: Callable[[float], bytes], num_codebooks: int, allowed: float) -> bytes:

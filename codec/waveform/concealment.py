@@ -7,6 +7,8 @@ every machine gives the same samples.
 Source: repetition of the pitch period as in ITU-T G.711, appendix I, there without a transform.
 """
 
+import functools
+
 import numpy as np
 
 from telucodec.mdct import BASIS_BITS, ExactMDCT, on_grid
@@ -19,12 +21,16 @@ COMPARED = 1 / 3  # hops of the past in which the speech must repeat itself
 HALF_KNOWN = 4.0  # weight of the hop after the past, of which the last frame before the loss tells half
 PAST = 3  # hops to remember: the longest period and what it is compared with, and the last two frames
 
+transform_of = functools.cache(
+    ExactMDCT
+)  # which has no state; its basis takes longer to compute than a packet to decode
+
 
 class Synthesis:
     """The output of one recording."""
 
     def __init__(self, hop: int):
-        self._transform = ExactMDCT(hop)
+        self._transform = transform_of(hop)
         self._overlap = self._transform.silence()
         self._past = np.zeros(PAST * hop)
         self._window = on_grid(np.sin(np.pi * (np.arange(hop, 2 * hop) + 0.5) / (2 * hop)), BASIS_BITS)

@@ -10,7 +10,7 @@ from telucodec.audio.spool import Samples
 from telucodec.errors import CodecError
 from telucodec.files import container
 from telucodec.files.container import Header, Mode
-from telucodec.files.packets import SIDE_BY_SIDE, Packet
+from telucodec.files.packets import SIDE_BY_SIDE, Packet, side_by_side
 from telucodec.operating_point import OperatingPoint
 from telucodec.waveform.engine import Engine
 from telucodec.waveform.enhancer import EnhancerEngine
@@ -77,8 +77,8 @@ class WaveformFiles:
     def read(self, header: Header, packets: list[Packet], lenient: bool, enhance: bool) -> Iterator[np.ndarray]:
         """Packets to audio, a stretch at a time; lenient: those that are damaged or missing are concealed."""
         decoder = FrameDecoder(self.reader(header, enhance), header, lenient)
-        for start in range(0, len(packets), SIDE_BY_SIDE):
-            numbers, payloads, counts = map(list, zip(*packets[start : start + SIDE_BY_SIDE], strict=True))
+        for group in side_by_side(packets):
+            numbers, payloads, counts = map(list, zip(*group, strict=True))
             yield decoder.decode(numbers, payloads, counts)
 
     def live(self, point: OperatingPoint, independent: bool) -> StreamEncoder:

@@ -73,9 +73,9 @@ def _items(root: Path, file: Path, layout: Layout, pattern: str) -> Iterator[Ite
     columns = [layout.column] if layout.column else manifests.SPEAKER
     try:
         for key, name, row in packs.members(file, columns):
-            path, name = (relative, _shown(relative)) if key is None else (f"{relative}#{key}", name)
+            path, name = (relative, relative) if key is None else (f"{relative}#{key}", name)
             said = {"speaker": row[layout.column]} if layout.column and layout.column in row else row
-            yield Item(path, file, key, manifests.speaker_of(said) or speaker(name, pattern))
+            yield Item(path, file, key, manifests.speaker_of(said) or speaker(_shown(name), pattern))
     except AudioError as error:
         raise StageError(str(error)) from None
 
@@ -107,18 +107,24 @@ def _named(items: list[Item], said: dict[str, str | None]) -> list[Item]:
         StageError: it names none of them, or one that may be several.
     """
     by_path = {item.path: item for item in items}
-    matcher, named = manifests.Matcher(by_path), {}
+    matcher, named, missing = manifests.Matcher(by_path), {}, []
     for entry, who in said.items():
         try:
             path = matcher.find(entry)
         except LookupError as error:
             raise StageError(f"the manifest is not clear: {error}; write longer paths into it") from None
-        if path is not None:
+        if path is None:
+            missing.append(entry)
+        else:
             item = by_path[path]
             named[path] = Item(item.path, item.file, item.key, who or item.path)
     if not named:
         example, first = next(iter(said)), items[0].path
         raise StageError(f"no recording is named by the manifest: it has {example!r}, and the folder {first!r}")
+    if missing:
+        print(
+            f"warning: the manifest names {len(missing)} of {len(said)} recordings that are not there, such as {missing[0]!r}"
+        )
     return [named[path] for path in sorted(named)]
 
 

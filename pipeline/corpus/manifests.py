@@ -28,7 +28,8 @@ PATH = (
     *("audio_filepath", "wav_path", "audio_path", "path", "file_name", "filename", "file"),
     *("audio", "wav", "clip", "recording_id", "id"),
 )
-NOTHING = {"", "na", "n/a", "none", "null", "unknown"}
+OFFSET = "offset", "start"  # of NeMo and lhotse: where in the recording an utterance begins
+NOTHING = {"", "na", "n/a", "nan", "none", "null", "unknown"}
 
 
 def speakers(path: Path, columns: Iterable[str] = ()) -> dict[str, str | None]:
@@ -42,8 +43,10 @@ def speakers(path: Path, columns: Iterable[str] = ()) -> dict[str, str | None]:
     """
     found: dict[str, str | None] = {}
     keys: set[str] = set()
+    parts = 0
     for row in _rows(path, list(columns)):
         keys |= row.keys()
+        parts += any(row.get(name) for name in OFFSET)
         name, speaker = _path(row), speaker_of(row)
         if name is None:
             continue
@@ -57,23 +60,33 @@ def speakers(path: Path, columns: Iterable[str] = ()) -> dict[str, str | None]:
         raise StageError(
             f"{path}: no column of the {what} ({', '.join(sorted(keys)) or 'nothing in it'}); name one of {wanted}"
         )
+    if parts:
+        print(f"warning: {path} names parts of recordings ({parts} rows have an offset); the whole recordings are used")
     return found
 
 
 def speaker_of(row: dict[str, Any]) -> str | None:
     """The speaker that a row names, or the only one of its lhotse supervisions."""
     for name in SPEAKER:
-        if row.get(name) is not None and str(row[name]).strip().lower() not in NOTHING:
-            return str(row[name]).strip()
-    several = {inner for part in row.get("supervisions") or () if (inner := speaker_of(part))}
+        value = row.get(name)
+        if isinstance(value, str | int | float) and str(value).strip().lower() not in NOTHING:
+            return str(value).strip().encode("utf-8", "backslashreplace").decode()
+    parts = [part for part in _list(row.get("supervisions")) if isinstance(part, dict)]
+    several = {inner for part in parts if (inner := speaker_of(part))}
     return "+".join(sorted(several)) or None
 
 
 def _path(row: dict[str, Any]) -> str | None:
-    recording = row.get("recording") or row
-    for source in recording.get("sources") or ():
-        return str(source["source"])
+    recording = row.get("recording")
+    recording = recording if isinstance(recording, dict) else row
+    for source in _list(recording.get("sources")):
+        if isinstance(source, dict) and isinstance(source.get("source"), str):
+            return source["source"]
     return next((str(row[name]) for name in PATH if isinstance(row.get(name), str | int) and row[name] != ""), None)
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _rows(path: Path, columns: list[str]) -> Iterator[dict[str, Any]]:
@@ -87,23 +100,40 @@ def _rows(path: Path, columns: list[str]) -> Iterator[dict[str, Any]]:
             if kind in (".tsv", ".csv"):
                 form: Any = {"delimiter": "\t", "quoting": csv.QUOTE_NONE} if kind == ".tsv" else {}
                 csv.field_size_limit(1 << 24)
-                yield from csv.DictReader(file, fieldnames=columns or None, **form)
+                yield from _table(path, csv.DictReader(file, fieldnames=columns or None, **form))
             elif kind in (".jsonl", ".json", ".ndjson"):
-                yield from _objects(file.read())
+                yield from _objects(path, file.read())
             else:
                 raise StageError(
                     f"{path}: not a manifest; it should end with .tsv, .csv, .json or .jsonl, also with .gz"
                 )
-    except (OSError, EOFError, UnicodeDecodeError, csv.Error, json.JSONDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise StageError(f"{path}: not UTF-8 ({error}); save it as UTF-8") from None
+    except (OSError, EOFError, csv.Error, RecursionError) as error:
         raise StageError(f"{path}: cannot be read: {error}") from None
 
 
-def _objects(text: str) -> Iterator[dict[str, Any]]:
+def _table(path: Path, reader: "csv.DictReader[str]") -> Iterator[dict[str, Any]]:
+    for row in reader:
+        if None in row:  # what has no column
+            raise StageError(
+                f"{path}: line {reader.line_num} has more columns than the header; in .tsv quotation marks are text like "
+                "any other, so that no cell can hold a tab or a new line: write such cells into a .csv"
+            )
+        yield row
+
+
+def _objects(path: Path, text: str) -> Iterator[dict[str, Any]]:
     """The objects of JSON lines, of a list, or of an object of objects; NeMo gives JSON lines the ending .json."""
     try:
         whole = json.loads(text)
     except json.JSONDecodeError:
-        whole = [json.loads(line) for line in text.split("\n") if line.strip()]
+        whole = []
+        for number, line in enumerate(text.split("\n"), 1):
+            try:
+                whole += [json.loads(line)] if line.strip() else []
+            except json.JSONDecodeError as error:
+                raise StageError(f"{path}: line {number} is not JSON: {error}") from None
     if isinstance(whole, dict):
         nested = {key: value for key, value in whole.items() if isinstance(value, dict)}
         whole = [{"id": key, **value} for key, value in nested.items()] if len(nested) == len(whole) else [whole]

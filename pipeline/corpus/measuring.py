@@ -87,7 +87,7 @@ def _measure_all(items: list[Item]) -> Iterator[dict[str, Any]]:
 
 def measure_item(item: Item) -> dict[str, Any]:
     """The figures of a manifest row, or `reason` and `detail` if it is not a whole recording."""
-    if not folders.has_utf8_name(item.file):
+    if not (folders.has_utf8_name(item.file) and folders.has_utf8_name(item.path)):
         return {"reason": "name_not_utf8", "detail": "its name is not UTF-8, which the manifest needs; rename it"}
     try:
         return _figures(item)

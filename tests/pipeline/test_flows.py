@@ -2,11 +2,13 @@
 
 import json
 import os
+import random
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import time
 
 import pytest
 import yaml
@@ -290,6 +292,28 @@ def test_the_run_of_a_killed_worker_is_swept_and_a_cancelled_run_leaves_nothing_
     working.wait()
     hold.unlink()
     assert "continuing after epoch 5" in fresh.run() and fresh.metrics() == undisturbed
+
+
+def test_after_a_storm_of_kills_the_next_run_ends_as_an_undisturbed_one(client, fresh, undisturbed):
+    """A short version of tools/kill_storm.py: whatever is killed, and whenever, nothing is lost, wrong or held."""
+    from prefect.client.schemas.filters import FlowRunFilter
+    from prefect.client.schemas.objects import StateType
+
+    chance = random.Random(20)
+    for victims in (["stand_in", "dvc"], ["guard.py"], [""]):
+        flow = fresh.start("train", "--retries", "9", "--retry-seconds", "0.1")
+        for words in victims:
+            time.sleep(chance.uniform(0.2, 2))
+            processes.end(fresh.processes(words))
+        time.sleep(chance.uniform(0, 1))
+        flow.kill()
+        wait_for(lambda: not fresh.processes())
+    output = fresh.run("train", "--if-busy", "refuse")  # so no lock is held
+    assert fresh.metrics() == undisturbed, output
+    alive = {"state": {"type": {"any_": [StateType.RUNNING, StateType.PENDING]}}}
+    assert not client.read_flow_runs(flow_run_filter=FlowRunFilter.model_validate(alive))
+    limits = client.read_global_concurrency_limits(limit=50)
+    assert not [limit.name for limit in limits if limit.active_slots]
 
 
 def test_a_run_outlasts_a_restart_and_the_end_of_the_server(client, port, fresh, undisturbed, server):

@@ -154,3 +154,101 @@ def test_a_header_without_samples_has_none(tmp_path):
     path = tmp_path / "x.wav"
     path.write_bytes(path.read_bytes() + b"LIST" + struct.pack("<I", 8) + b"INFOcmnt")
     assert seconds(path) == 0
+
+
+def test_a_walk_over_chunks_without_end_ends(tmp_path):
+    (tmp_path / "x.wav").write_bytes(b"RIFF\x00\x00\x00\x00WAVE" + b"note\x00\x00\x00\x00" * 2_000_000)
+    with pytest.raises(AudioError, match=r"x\.wav: "):
+        seconds(tmp_path / "x.wav")
+
+
+LARGE = {"AU": (8, ">I"), "AIFF": (b"SSND", ">I"), "CAF": (b"data", ">Q"), "W64": (b"data\xf3\xac\xd3\x11", "<Q")}
+
+
+@pytest.mark.parametrize("form", LARGE)
+@pytest.mark.parametrize("size", [0, 30_000, -1])
+def test_other_formats_with_a_length_that_is_not_so(tmp_path, spoken, form, size):
+    place, width = LARGE[form]
+    path = tmp_path / "x.wav"
+    soundfile.write(path, spoken(3.1), RATE, format=form)
+    content = bytearray(path.read_bytes())
+    if isinstance(place, bytes):
+        place = content.index(place) + (16 if form == "W64" else 4)
+    bits = 8 * struct.calcsize(width)
+    content[place : place + bits // 8] = struct.pack(width, size % (1 << bits))
+    path.write_bytes(content)
+    sound = read_with_notes(path, RATE)
+    assert len(sound.samples) == 3.1 * RATE and sound.fault is None
+    assert np.abs(sound.samples - spoken(3.1) * 32768).max() < 2
+
+
+@pytest.mark.parametrize("sizes", [(0, 0, 0), (30_100, 30_000, 15_000), (2**64 - 1,) * 3])
+@pytest.mark.parametrize("name", [b"RF64", b"BW64"])
+def test_wav_of_64_bits_with_a_length_that_is_not_so(tmp_path, spoken, name, sizes):
+    path = tmp_path / "x.wav"
+    soundfile.write(path, spoken(3.1), RATE, format="RF64")
+    content = bytearray(name + path.read_bytes()[4:])
+    place = content.index(b"ds64") + 8
+    whole = bytes(content)
+    content[place : place + 24] = struct.pack("<QQQ", *sizes)
+    path.write_bytes(content)
+    assert seconds(path) == 3.1
+    path.write_bytes(whole)
+    assert promised(path) == 3.1
+    sound = read_with_notes(cut(path, 0.5), RATE)
+    assert sound.fault == "truncated" and sound.notes[0].startswith("ends early: its header promises 3.1 s")
+
+
+@pytest.mark.parametrize("form", ["WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF"])
+@pytest.mark.parametrize("other", ["WAV", "AU", "FLAC"])
+def test_joined_recordings_are_refused(tmp_path, spoken, form, other):
+    soundfile.write(tmp_path / "a", spoken(1.5), RATE, format=form)
+    soundfile.write(tmp_path / "b", spoken(1.5), RATE, format=other)
+    path = joined(tmp_path / "x.wav", tmp_path / "a", tmp_path / "b")
+    with pytest.raises(AudioError, match=r"x\.wav: 2 recordings joined into one file; split it") as refused:
+        seconds(path)
+    assert refused.value.reason == "joined"
+
+
+def test_wav_with_two_blocks_of_samples_is_refused(tmp_path, spoken):
+    path = tmp_path / "x.wav"
+    soundfile.write(path, spoken(3.1), RATE)
+    content = path.read_bytes()
+    half = struct.pack("<4sI", b"data", len(content[44:]) // 2)
+    path.write_bytes(content[:36] + half + content[44 : 44 + 49600] + half + content[44 + 49600 :])
+    with pytest.raises(AudioError, match="2 recordings joined"):
+        seconds(path)
+
+
+def test_joined_or_unfinished_mp4_is_refused(tmp_path, spoken):
+    path = recordings.write(tmp_path / "x.m4a", spoken(3.1), RATE, "aac", "mp4")
+    content = path.read_bytes()
+    for changed, said, reason in (
+        (content * 2, "several MP4 files joined into one; split it before each `ftyp`", "joined"),
+        (content[: len(content) // 2], "its index is missing, so it was cut or never finished", "truncated"),
+    ):
+        path.write_bytes(changed)
+        with pytest.raises(AudioError, match=rf"x\.m4a: {said}") as refused:
+            seconds(path)
+        assert refused.value.reason == reason
+
+
+@pytest.mark.parametrize(
+    "codec, container, rate, options, said",
+    [
+        ("libopus", "ogg", 48000, {}, "its last page is incomplete"),
+        (
+            "aac",
+            "mp4",
+            RATE,
+            {"movflags": "frag_keyframe+empty_moov", "frag_duration": "500000"},
+            "ends early",
+        ),
+    ],
+)
+def test_what_states_no_length_says_so_when_it_is_cut(tmp_path, spoken, codec, container, rate, options, said):
+    path = recordings.write(tmp_path / "x", spoken(6.0, 0, rate), rate, codec, container, **options)
+    assert read_with_notes(path, RATE).fault is None
+    sound = read_with_notes(cut(path, 0.6), RATE)
+    assert sound.fault == "truncated" and said in sound.notes[0]
+    assert 2 < len(sound.samples) / RATE < 4.5

@@ -167,11 +167,31 @@ def test_the_content_decides_and_not_the_name(tmp_path, spoken, name, codec, con
     assert likeness > 0.8 * np.square(middle).sum()
 
 
-def test_24_and_32_bits_are_exact(tmp_path, spoken):
+def test_24_bits_and_more_are_exact(tmp_path, spoken):
     voice = spoken(0.5).astype(np.float64)
     for subtype in ("PCM_24", "PCM_32", "DOUBLE"):
         soundfile.write(tmp_path / "x.wav", voice, 16000, subtype=subtype)
         assert np.abs(read_channels(tmp_path / "x.wav")[0][:, 0] - voice).max() < 1e-6
+    for codec in ("pcm_s64le", "pcm_f64le", "pcm_s24le"):
+        recordings.write(tmp_path / "x.wav", voice, 16000, codec, "wav")
+        assert np.abs(read_channels(tmp_path / "x.wav")[0][:, 0] - voice).max() < 1e-4
+
+
+@pytest.mark.parametrize(
+    "form, subtype",
+    [
+        *(("WAV", subtype) for subtype in ("G721_32", "NMS_ADPCM_16", "NMS_ADPCM_24", "NMS_ADPCM_32", "IMA_ADPCM")),
+        *(("AU", subtype) for subtype in ("G721_32", "G723_24", "G723_40", "ULAW", "ALAW")),
+        *(("CAF", subtype) for subtype in ("ALAC_16", "ALAC_20", "ALAC_24", "ALAC_32")),
+    ],
+)
+def test_compressed_samples_that_one_decoder_makes_noise_of_or_cuts(tmp_path, spoken, form, subtype):
+    voice = spoken(3.0)
+    soundfile.write(tmp_path / "x", voice, 16000, format=form, subtype=subtype)
+    samples = read_channels(tmp_path / "x")[0][:, 0]
+    assert 0 <= len(samples) - len(voice) < 1024
+    error = np.square(samples[: len(voice)] - voice).sum()
+    assert np.square(voice).sum() / error > (1e6 if form == "CAF" else 20)
 
 
 def test_a_film_without_sound_is_no_recording(tmp_path):
@@ -200,6 +220,12 @@ def test_integers_saved_as_floating_point_are_refused_with_the_remedy(tmp_path, 
     with pytest.raises(AudioError, match="divide them by 32768") as refused:
         read(tmp_path / "x.wav", 16000)
     assert refused.value.reason == "wrong_scale"
+
+
+def test_integers_of_24_bits_are_told_their_own_full_scale(tmp_path, spoken):
+    soundfile.write(tmp_path / "x.wav", spoken(1.0) * (1 << 23), 16000, subtype="DOUBLE")
+    with pytest.raises(AudioError, match="divide them by 8388608"):
+        read(tmp_path / "x.wav", 16000)
 
 
 def test_loud_floating_point_is_clipped_with_a_word(tmp_path, spoken):

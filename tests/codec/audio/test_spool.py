@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from telucodec.audio import spool
 from telucodec.audio.reading import read, spooled
-from telucodec.audio.spool import Spool
+from telucodec.audio.spool import Rows, Spool
 
 RATE = 16000
 
@@ -25,6 +25,14 @@ def test_a_spool_holds_what_an_array_would(sizes, limit, stretch):
     array = np.concatenate([np.zeros(0, np.int16), *blocks])
     part = slice(*stretch)
     assert len(held) == len(array) and np.array_equal(held[part], array[part]) and held[part].dtype == np.int16
+
+
+def test_rows_of_a_frame_are_kept_like_samples(monkeypatch):
+    monkeypatch.setattr(spool, "IN_MEMORY", 100)
+    held, array = Rows(np.float32, 3), np.random.default_rng(0).standard_normal((50, 3)).astype(np.float32)
+    for start in (0, 7, 30):
+        held.append(array[start : {0: 7, 7: 30}.get(start, 50)])
+    assert len(held) == 50 and np.array_equal(held[5:40], array[5:40]) and held[50:].shape == (0, 3)
 
 
 @pytest.mark.parametrize(

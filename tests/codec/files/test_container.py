@@ -2,6 +2,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,6 +19,7 @@ from telucodec.files.container import (
     write_header,
     write_packet,
 )
+from tools import fuzz
 
 EXAMPLE = Header(Mode.WAVEFORM, bytes.fromhex("0badcafe"), 16000, 1000, 133, 1, (400, 0))
 HEADERS = st.builds(
@@ -167,3 +169,10 @@ def test_worked_example_of_the_documentation():
     example = text.split("## Worked example")[1]
     shown = bytes.fromhex("".join(re.findall(r"^ *((?:[0-9a-f]{2} ?)+)  ", example, flags=re.M)))
     assert shown == write_header(EXAMPLE) + write_packet(0, b"\x10\x20\x30")
+
+
+def test_damaged_files_are_decoded_or_refused(telu):
+    """A short run of tools/fuzz.py."""
+    fuzzed, random = fuzz.fuzzed(telu), np.random.default_rng(0)
+    outcomes = [fuzzed.read(fuzzed.damaged(random)[0], random) for _ in range(150)]
+    assert {"decoded", "stream", ContainerError.__name__} <= set(outcomes)

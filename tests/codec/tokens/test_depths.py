@@ -1,11 +1,13 @@
 """The runtime's sharing out of codebooks against that of training."""
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from telucodec.networks.tokens.depths import depths as trained_depths
+from telucodec.tokens import depths as module
 from telucodec.tokens.depths import depths
 
 
@@ -31,3 +33,21 @@ def test_a_frame_with_any_codebook_has_two_thirds_of_the_mean(seed, mean):
     errors = -np.sort(-np.random.default_rng(seed).exponential(1.0, (40, 13)).astype(np.float32), axis=1)
     used = depths(errors, mean)
     assert (used[used > 0] >= round(2 / 3 * mean)).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 10_000), frames=st.integers(1, 60), mean=st.floats(0, 4), block=st.integers(1, 20))
+def test_the_largest_gains_are_taken_however_frames_are_looked_at(seed, frames, mean, block):
+    random = np.random.default_rng(seed)
+    errors = random.choice([0.0, 0.25, 1.0, 3.0], (frames, 5)).astype(
+        np.float32
+    )  # with many ties, and gains below zero
+    energy = errors[:, :1]
+    heard = np.sqrt(energy + np.float32(module.QUIET) * energy.mean(0, keepdims=True) + np.float32(1e-12))
+    gains = module._gains(errors, heard, round(module.LEAST * mean))
+    least = np.sort(gains, axis=None)[-max(round(mean * frames), 1)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "BLOCK", block)
+        used = depths(errors, mean)
+    expected = ((gains >= least) & (gains > 0)).sum(1) if round(mean * frames) else np.zeros(frames)
+    assert used.tolist() == expected.tolist()

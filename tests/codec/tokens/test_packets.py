@@ -47,10 +47,14 @@ def test_a_rate_that_the_header_alone_exceeds_is_refused_by_name(telu, spoken):
 
 
 def test_choices_use_the_codes_of_so_many_levels():
-    errors = np.array([[9.0, 1.0, 0.5], [9.0, 8.9, 8.8], [9.0, 3.0, 0.1]], np.float32)
-    codes = [np.array([[1], [2], [3]]), np.array([[4, 5], [6, 7], [8, 9]])]
-    assert Choices(errors, codes).codes(1.0).tolist() == [[1, -1, 8], [-1, -1, 9]]
-    assert Choices(errors, codes).codes(0.0).tolist() == [[-1] * 3] * 2
+    choices = Choices(2, np.dtype(np.uint8))
+    choices.append(
+        [np.array([[1], [2], [3]]), np.array([[4, 5], [6, 7], [8, 9]])],
+        np.array([[9.0, 1.0, 0.5], [9.0, 8.9, 8.8], [9.0, 3.0, 0.1]], np.float32),
+    )
+    assert choices.codes(choices.depths(1.0), 0, 3).tolist() == [[1, -1, 8], [-1, -1, 9]]
+    assert choices.codes(choices.depths(1.0), 2, 3).tolist() == [[8], [9]]
+    assert choices.codes(choices.depths(0.0), 0, 3).tolist() == [[-1] * 3] * 2
 
 
 @pytest.mark.parametrize("allowed", [11, 50, 137, 200, 500])

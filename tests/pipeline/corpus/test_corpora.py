@@ -196,6 +196,46 @@ def test_a_manifest_that_cannot_be_used_is_refused_with_the_remedy(recorded, spe
     assert words in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    "name, content, words",
+    [
+        ("x.tsv", 'path\ttext\tspeaker\n1.wav\t"a\tb"\tx\n', "line 2 has more columns than the header"),
+        ("x.csv", "path;speaker\n1.wav;x\n", "no column of the path (path;speaker)"),
+        ("x.csv", "path,speaker\n1.wav,x\n".encode("utf-16"), "not UTF-8"),
+        ("x.json", '{"audio_filepath": "1.wav", "speaker": "x"}\n{"audio', "line 2 is not JSON"),
+        ("x.json", '{"audio_filepath": "1.wav", "speaker": {"id": 1}}', "no column of the speaker"),
+        ("x.json", '{"audio_filepath": "1.wav", "speaker": NaN}', "no column of the speaker"),
+        ("x.jsonl", '{"id": "x", "recording": "r", "supervisions": "s"}', "no column of the speaker"),
+        ("x.jsonl", '{"id": "x", "recording": {"sources": [{"type": "command"}]}, "speaker": "y"}', "it has 'x'"),
+        ("x.json", "[" * 100_000, "cannot be read: maximum recursion depth"),
+    ],
+)
+def test_a_manifest_in_another_shape_is_refused_by_name(recorded, speakers, name, content, words):
+    folder = recorded("1.wav")
+    (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(StageError) as refused:
+        speakers(folder, manifest=name)
+    assert words in str(refused.value)
+
+
+def test_a_manifest_of_another_system_is_read(recorded, speakers):
+    folder = recorded("a/1.wav", "a/2.wav")
+    (folder / "list.tsv").write_text("\ufeffpath\tspeaker\na\\1.wav\tx\na/2.wav\ty", newline="\r\n")
+    assert speakers(folder, manifest="list.tsv") == {"a/1.wav": "x", "a/2.wav": "y"}
+    (folder / "list.json").write_text('\ufeff{"audio_filepath": "C:\\\\a\\\\1.wav", "speaker": "\\ud800"}\r\n')
+    assert speakers(folder, manifest="list.json") == {"a/1.wav": r"\ud800"}
+
+
+def test_what_a_manifest_names_and_is_not_there_or_used_in_part_is_said(recorded, speakers, capsys):
+    folder = recorded("1.wav")
+    row = '{"audio_filepath": "NAME", "offset": 3600.5, "duration": 9, "speaker": "x"}\n'
+    (folder / "list.json").write_text(row.replace("NAME", "1.wav") + row.replace("NAME", "2.wav"))
+    assert speakers(folder, manifest="list.json") == {"1.wav": "x"}
+    said = capsys.readouterr().out
+    assert "names parts of recordings (2 rows have an offset); the whole recordings are used" in said
+    assert "warning: the manifest names 1 of 2 recordings that are not there, such as '2.wav'" in said
+
+
 def test_a_manifest_that_is_not_there_is_named(recorded, speakers):
     with pytest.raises(StageError, match=r"data\.manifest is 'no\.tsv', but there is no file"):
         speakers(recorded("a/1.wav"), manifest="no.tsv")
@@ -236,9 +276,7 @@ def webdataset(path, spoken):
         for seed in range(6):
             row = json.dumps({"speaker": f"voice {seed // 2}", "text": "x"}).encode()
             for name, data in ((f"{seed:06d}.json", row), (f"{seed:06d}.flac", sound(spoken, 20 + seed))):
-                member = tarfile.TarInfo(name)
-                member.size = len(data)
-                tar.addfile(member, io.BytesIO(data))
+                add(tar, name, data)
 
 
 def test_webdataset_tars_are_read_in_place(tmp_path, spoken, speakers):
@@ -246,6 +284,56 @@ def test_webdataset_tars_are_read_in_place(tmp_path, spoken, speakers):
     webdataset(tmp_path / "c" / "shard-000000.tar", spoken)
     found = speakers(tmp_path / "c")
     assert found == {f"shard-000000.tar#{seed:06d}.flac": f"voice {seed // 2}" for seed in range(6)}
+
+
+def add(tar, name, data, **attributes):
+    member = tarfile.TarInfo(name)
+    member.size = len(data)
+    for attribute, value in attributes.items():
+        setattr(member, attribute, value)
+    tar.addfile(member, io.BytesIO(data))
+
+
+def test_folders_links_and_any_names_in_a_tar(tmp_path, spoken, speakers):
+    (tmp_path / "c").mkdir()
+    with tarfile.open(tmp_path / "c" / "x.tar", "w") as tar:
+        add(tar, "k/", b"", type=tarfile.DIRTYPE)
+        for seed, name in enumerate(("k/a.flac", "l/a.flac", "./m/n/a.flac", "e\udce9.flac")):
+            add(tar, name, sound(spoken, seed))
+        add(tar, "k/a.json", b'{"speaker": "anna"}')
+        add(tar, "k/b.flac", b"", type=tarfile.SYMTYPE, linkname="a.flac")
+        add(tar, "__MACOSX/._a.flac", b"x")
+    assert speakers(tmp_path / "c") == {"x.tar#k/a.flac": "anna", "x.tar#l/a.flac": "l", "x.tar#m/n/a.flac": "m"}
+    rejected = {row["path"]: row["reason"] for row in files.read_lines(files.MANIFEST) if row["status"] != "ok"}
+    assert rejected == {r"x.tar#e\xe9.flac": "name_not_utf8"}
+
+
+@pytest.mark.parametrize(
+    "damage, words",
+    [
+        (lambda content: content * 2, "more follows its end, so it is damaged, or several tars were joined"),
+        (lambda content: content[: len(content) // 2], "damaged or compressed (unexpected end of data)"),
+        (lambda content: content.replace(b"000003.flac", b"000003.fla\xff"), "more follows its end"),
+        (lambda content: gzip.compress(content), "damaged or compressed (invalid header)"),
+    ],
+)
+def test_a_tar_that_is_not_one_whole_is_named(tmp_path, spoken, speakers, damage, words):
+    (tmp_path / "c").mkdir()
+    path = tmp_path / "c" / "x.tar"
+    webdataset(path, spoken)
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(StageError, match=r"x\.tar: ") as refused:
+        speakers(tmp_path / "c")
+    assert words in str(refused.value)
+
+
+def test_two_files_of_a_name_in_a_tar_are_named(tmp_path, spoken, speakers):
+    (tmp_path / "c").mkdir()
+    with tarfile.open(tmp_path / "c" / "x.tar", "w") as tar:
+        for seed in range(2):
+            add(tar, "a.flac", sound(spoken, seed))
+    with pytest.raises(StageError, match=r"x\.tar: holds two files of the name a\.flac; rename one"):
+        speakers(tmp_path / "c")
 
 
 def test_recordings_in_packs_become_clips(tmp_path, spoken, workspace, change, recorded):
@@ -274,11 +362,12 @@ def test_damage_in_a_pack_is_named(tmp_path, spoken, speakers):
         {"bytes": sound(spoken, 1), "path": "1.flac"},
         {"bytes": None, "path": "2.flac"},
         {"bytes": b"no", "path": None},
+        None,
     ]
     pq.write_table(pyarrow.table({"audio": rows}), tmp_path / "c" / "x.parquet")
     assert list(speakers(tmp_path / "c")) == ["x.parquet#0"]
     rejected = {row["path"]: row["reason"] for row in files.read_lines(files.MANIFEST) if row["status"] != "ok"}
-    assert rejected == {"x.parquet#1": "empty", "x.parquet#2": "not_audio"}
+    assert rejected == {"x.parquet#1": "empty", "x.parquet#2": "not_audio", "x.parquet#3": "empty"}
     for name, words in (("broken.parquet", "not a parquet file"), ("broken.tar", "not a tar file")):
         (tmp_path / "d").mkdir(exist_ok=True)
         (tmp_path / "d" / name).write_bytes(b"broken")
@@ -287,13 +376,18 @@ def test_damage_in_a_pack_is_named(tmp_path, spoken, speakers):
         (tmp_path / "d" / name).unlink()
 
 
-def test_parquet_without_sound_is_named(tmp_path, speakers):
+@pytest.mark.parametrize(
+    "name, cell",
+    [("text", "x"), ("audio", {"bytes": "text", "path": "x"}), ("audio", {"array": [0.5], "path": "x"})],
+    ids=str,
+)
+def test_parquet_without_sound_is_named(tmp_path, speakers, name, cell):
     import pyarrow
     from pyarrow import parquet as pq
 
     (tmp_path / "c").mkdir()
-    pq.write_table(pyarrow.table({"text": ["x"]}), tmp_path / "c" / "x.parquet")
-    with pytest.raises(StageError, match=r"x\.parquet: no column of \{bytes, path\} among text"):
+    pq.write_table(pyarrow.table({name: [cell]}), tmp_path / "c" / "x.parquet")
+    with pytest.raises(StageError, match=rf"x\.parquet: no column of \{{bytes, path\}} among {name}"):
         speakers(tmp_path / "c")
 
 
