@@ -1,6 +1,5 @@
 """Datasets of parquet, of recordings inside other files, and by several processes."""
 
-import contextlib
 import io
 import os
 import shutil
@@ -11,6 +10,7 @@ import tarfile
 import time
 
 import numpy as np
+import psutil
 import pyarrow
 import pytest
 import soundfile
@@ -26,6 +26,7 @@ from telucodec.dataset import shards
 from telucodec.dataset.shards import Entry
 from telucodec.errors import AudioError, CodecError, DatasetError
 from tests.codec.dataset.conftest import contents
+from tests.processes import living
 
 
 @pytest.fixture(scope="module")
@@ -158,22 +159,14 @@ def test_killed_with_its_processes_it_goes_on_and_ends_with_the_same_bytes(telu,
     out = tmp_path / "out"
     options = ["--shard-size", "1", "--format", "parquet", "--model", str(models)]
     command = [sys.executable, "-m", "telucodec.cli", "tokenize", str(packed), "-o", str(out), *options]
-    process = subprocess.Popen(
-        [*command, "--jobs", "2"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    )
+    process = subprocess.Popen([*command, "--jobs", "2"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     until(lambda: (out / "tokens-000001.parquet").exists() or process.poll() is not None)
+    workers = psutil.Process(process.pid).children() if process.poll() is None else []
     process.send_signal(signal.SIGKILL)
     process.wait()
-    until(lambda: not alive(process.pid))  # the workers, which are of its group
+    until(lambda: not living(lambda _: True, workers))
     subprocess.run([*command, "--jobs", "1"], check=True, capture_output=True)
     assert contents(out) == contents(tmp_path / "whole")
-
-
-def alive(group):
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(group, 0)
-        return True
-    return False
 
 
 def until(condition):
