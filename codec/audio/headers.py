@@ -162,10 +162,10 @@ def _chunks(file: BinaryIO, size: int, layout: Layout, place: int) -> Iterator[t
 
 
 def _is_chunk(file: BinaryIO, place: int) -> bool:
-    """Whether a chunk with a name begins at `place`."""
+    """Whether a chunk with a name, or a tag as of MP3 files, begins at `place`."""
     file.seek(place)
     name = file.read(4)
-    return len(name) == 4 and name.isascii() and name.decode("ascii").isprintable()
+    return name.startswith(b"ID3") or (len(name) == 4 and name.isascii() and name.decode("ascii").isprintable())
 
 
 def has_mp3_length(file: BinaryIO) -> bool:
@@ -198,7 +198,7 @@ def boxes(file: BinaryIO, size: int) -> Boxes:
             length = int.from_bytes(file.read(8), "big")
         names.append(name)
         place += size if length == 0 else max(length, 8)
-    return Boxes(names, place > size and length != 0)
+    return Boxes(names, place > size and length != 0 and names[-1] in (b"mdat", b"moof", b"moov"))
 
 
 def ogg_is_cut(file: BinaryIO) -> bool:

@@ -22,7 +22,7 @@ def depths(errors: np.ndarray | Rows, mean: float) -> np.ndarray:
         errors: [frames, num_codebooks + 1] squared error with 0, 1, ... codebooks, float32; with 0 it is the frame's energy.
         mean: over the frames; met as nearly as frames allow.
     """
-    energy = np.concatenate([part[:, :1] for part in _parts(errors)])
+    energy = np.concatenate([part[:, :1].copy() for part in _parts(errors)])  # a view would hold all of the part
     floor = np.float32(QUIET) * energy.mean(0, keepdims=True) + np.float32(1e-12)
     num_codebooks = errors[:1].shape[1] - 1
     gains = Rows(np.float32, num_codebooks)

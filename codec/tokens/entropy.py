@@ -89,13 +89,14 @@ class TokenCoder:
         coders = [coder for coder, _, _ in packets]
         self._decode_first(coders, codes[:, 0], depths > 0, origin)
         for codebook, context in enumerate(self._contexts(codes)):
-            coded = depths > codebook
-            if codebook and coded.any():
-                frequencies = self._prior(codebook).frequencies(context[coded])
-                ends = coded.sum(1).cumsum()[:-1]
-                for packet, likely in enumerate(np.split(frequencies, ends)):
-                    codes[packet, codebook, coded[packet]] = coders[packet].decode(_CATEGORICAL, likely)
-                codes[:, codebook] = np.take_along_axis(codes[:, codebook], origin, 1)
+            if not codebook:
+                continue
+            for packet, coder in enumerate(coders):  # the likelihoods of all at once would take much memory
+                coded = depths[packet] > codebook
+                if coded.any():
+                    likely = self._prior(codebook).frequencies(context[packet, coded])
+                    codes[packet, codebook, coded] = coder.decode(_CATEGORICAL, likely)
+            codes[:, codebook] = np.take_along_axis(codes[:, codebook], origin, 1)
         return [decoded[:, :count] for decoded, count in zip(codes, frames, strict=True)]
 
     def _open(

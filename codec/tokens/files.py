@@ -1,5 +1,6 @@
 """Tokens to the bytes of a `.tlc` file and back."""
 
+import io
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -59,9 +60,12 @@ class TokenFiles:
         if count != frames:
             raise CodecError(f"a recording of {samples} samples has {frames} frames, but these tokens have {count}")
         coder = TokenPackets(self.engine, num_codebooks, mean)
-        packets = (coder.pack(codes(start, min(start + size, count))) for start in range(0, count, size))
-        written = (container.write_packet(number, payload) for number, payload in enumerate(packets))
-        return container.write_header(header) + b"".join(written)
+        written = io.BytesIO(container.write_header(header))  # to join a list of packets would take them twice
+        written.seek(0, io.SEEK_END)
+        for number, start in enumerate(range(0, count, size)):
+            payload = coder.pack(codes(start, min(start + size, count)))
+            written.write(container.write_packet(number, payload))
+        return written.getvalue()
 
     def fitted(self, audio: Samples, num_codebooks: int, kbps: float, strict: bool) -> bytes:
         """Audio [samples] to the largest file of at most so many kbit/s, the codebooks shared out among its frames.

@@ -141,13 +141,14 @@ def largest(encode_at: Callable[[float], bytes], num_codebooks: int, allowed: fl
     """The largest of the files `encode_at` makes, by the mean number of codebooks, that has no more bytes than allowed; the
     smallest there is, without any tokens, if that has more.
     """
-    most = encode_at(num_codebooks)
-    if len(most) <= allowed:
-        return most
+    best = encode_at(num_codebooks)
+    if len(best) <= allowed:
+        return best
+    high, size = float(num_codebooks), len(best)
     best = encode_at(0.0)
     if len(best) > allowed:
         return best
-    (low, least), (high, size) = (0.0, len(best)), (float(num_codebooks), len(most))
+    low, least = 0.0, len(best)
     for _ in range(ATTEMPTS):
         # Size is nearly proportional to the number of codebooks: aim at the middle of what is good enough.
         share = ((1 + NEAR) / 2 * allowed - least) / (size - least)

@@ -21,9 +21,8 @@ COMPARED = 1 / 3  # hops of the past in which the speech must repeat itself
 HALF_KNOWN = 4.0  # weight of the hop after the past, of which the last frame before the loss tells half
 PAST = 3  # hops to remember: the longest period and what it is compared with, and the last two frames
 
-transform_of = functools.cache(
-    ExactMDCT
-)  # which has no state; its basis takes longer to compute than a packet to decode
+# It has no state, and its basis takes longer to compute than a packet to decode.
+transform_of = functools.cache(ExactMDCT)
 
 
 class Synthesis:

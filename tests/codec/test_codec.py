@@ -1,4 +1,5 @@
 import contextlib
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -335,3 +336,12 @@ def test_more_codebooks_than_there_are_cannot_be_asked_for(telu, audio):
     assert telu.num_codebooks == 4 and telu.codebook_size == 64 and telu.frame_rate == 50
     with pytest.raises(ValueError, match="5 codebooks requested; this model has 1 to 4"):
         telu.tokenize(audio, num_codebooks=5)
+
+
+def test_a_short_file_that_promises_long_packets_is_decoded_in_little_memory(telu):
+    data = container.write_header(header(telu, samples=60 * 4096 * 240, packet_frames=4096))
+    blocks = telu.decode_blocks(data, lenient=True)
+    tracemalloc.start()
+    assert not np.abs(next(blocks)).any() and not np.abs(next(blocks)).any()
+    assert tracemalloc.get_traced_memory()[1] < 100e6  # 24 such packets at once take 1.5 GB
+    tracemalloc.stop()

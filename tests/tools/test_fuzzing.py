@@ -15,7 +15,7 @@ def spin():
 
 FAULTS = {
     "exception": (lambda: 1 / 0, "ZeroDivisionError"),
-    "crash": (lambda: os.kill(os.getpid(), signal.SIGSEGV), "exit code -11"),
+    "crash": (lambda: os.kill(os.getpid(), signal.SIGKILL), "exit code -9"),
     "hang": (spin, "takes more than 0.5 s"),
     "memory": (lambda: bytearray(b"x" * 50_000_000), "takes"),
     "far too much memory": (lambda: bytearray(1 << 40), "MemoryError"),

@@ -144,9 +144,16 @@ def test_wav_with_a_length_that_is_not_so(tmp_path, spoken, size):
 def test_what_follows_the_samples_is_not_read_as_sound(tmp_path, spoken):
     path = tmp_path / "x.wav"
     soundfile.write(path, spoken(3.1), RATE)
+    content = path.read_bytes()
     notes = b"LIST" + struct.pack("<I", 20000) + b"INFO" + b"cmnt" * 4999
-    path.write_bytes(path.read_bytes() + notes)
-    assert seconds(path) == 3.1
+    for more in (
+        notes,
+        b"ID3\x04\x00\x00\x00\x00\x4e\x20" + bytes(10_016),
+        b"APETAGEX" + bytes(9000),
+        b"TAG" + bytes(125),
+    ):
+        path.write_bytes(content + more)
+        assert seconds(path) == 3.1
 
 
 def test_a_header_without_samples_has_none(tmp_path):
