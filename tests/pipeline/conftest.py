@@ -1,5 +1,6 @@
 """A small corpus, and parameters for it."""
 
+import contextlib
 import os
 import shutil
 from pathlib import Path
@@ -11,6 +12,7 @@ from pipeline import discover, preprocess
 from pipeline.common import params, yaml12
 from pipeline.common.sections import Params
 from pipeline.training import tokens, waveform
+from tests.conftest import speech
 
 ROOT = Path(__file__).parents[2]
 SMALL = {
@@ -103,24 +105,36 @@ def change():
     return change_params
 
 
-@pytest.fixture
-def corpus(tmp_path, spoken):
-    """Recordings of ten speakers, three each, beside the workspace's other files; returns the folder."""
-    folder = tmp_path / "recordings"
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory):
+    """A folder with recordings of ten speakers, three each, params.yaml for a tiny model, and shards; made once, then copied."""
+    folder = tmp_path_factory.mktemp("prepared")
     for speaker in range(10):
-        (folder / f"speaker{speaker}").mkdir(parents=True)
+        (folder / "recordings" / f"speaker{speaker}").mkdir(parents=True)
         for take in range(3):
-            audio = spoken(1.2 + 0.3 * take, seed=10 * speaker + take)
-            soundfile.write(folder / f"speaker{speaker}" / f"{take}.wav", audio, 16000)
+            audio = speech(1.2 + 0.3 * take, seed=10 * speaker + take)
+            soundfile.write(folder / "recordings" / f"speaker{speaker}" / f"{take}.wav", audio, 16000)
+    shutil.copy(ROOT / "params.yaml", folder)
+    with contextlib.chdir(folder):
+        settings = change_params(folder, {**SMALL, "data.root": str(folder / "recordings")})
+        discover.main(settings)
+        preprocess.main(settings)
     return folder
 
 
 @pytest.fixture
-def ready(workspace, change, corpus):
+def corpus(tmp_path, prepared):
+    """The recordings beside the workspace's other files; returns the folder."""
+    return shutil.copytree(prepared / "recordings", tmp_path / "recordings")
+
+
+@pytest.fixture
+def ready(workspace, change, corpus, prepared):
     """A workspace with shards."""
-    settings = change(workspace, {"data.root": str(corpus)})
-    discover.main(settings)
-    preprocess.main(settings)
+    for place in prepared.iterdir():
+        if place.is_dir() and place.name != "recordings":
+            shutil.copytree(place, workspace / place.name)
+    change(workspace, {"data.root": str(corpus)})
     return workspace
 
 
