@@ -272,6 +272,7 @@ except AudioError as error:
     assert int(subprocess.run(command, capture_output=True, text=True, check=True).stdout) < 300_000  # kB
 
 
+@pytest.mark.filterwarnings("ignore::telucodec.errors.AudioWarning")
 def test_damaged_recordings_are_read_or_refused():
     """A short run of tools/fuzz_audio.py."""
     random, originals = np.random.default_rng(1), fuzz_audio.seeds()
