@@ -6,28 +6,24 @@ import numpy as np
 
 from telucodec.audio.spool import Rows
 
-QUIET = 1e-3  # of the mean energy: frames below do not count as any quieter
 LEAST = 2 / 3  # of the mean number of codebooks; a frame that has any has that many, since uneven frames sound worse
 BLOCK = 1 << 13  # frames that are looked at together: a table of slopes for hours of speech would fill the memory
 
 
 def depths(errors: np.ndarray | Rows, mean: float) -> np.ndarray:
-    """The number of codebooks of each frame [frames]: the next ones go where they take away most of what is heard.
+    """The number of codebooks of each frame [frames]: the next ones go where they take away most of the error.
 
-    An error counts over the square root of the frame's energy, between that of waveforms and that of loudness. A codebook that
-    helps little by itself counts with those after it, by the convex hull of errors over codebooks (Shoham and Gersho,
-    "Efficient bit allocation for an arbitrary set of quantizers", IEEE TASSP 36, 1988).
+    A codebook that helps little by itself counts with those after it, by the convex hull of errors over codebooks (Shoham and
+    Gersho, "Efficient bit allocation for an arbitrary set of quantizers", IEEE TASSP 36, 1988).
 
     Args:
-        errors: [frames, num_codebooks + 1] squared error with 0, 1, ... codebooks, float32; with 0 it is the frame's energy.
+        errors: [frames, num_codebooks + 1] squared error with 0, 1, ... codebooks, float32.
         mean: over the frames; met as nearly as frames allow.
     """
-    energy = np.concatenate([part[:, :1].copy() for part in _parts(errors)])  # a view would hold all of the part
-    floor = np.float32(QUIET) * energy.mean(0, keepdims=True) + np.float32(1e-12)
     num_codebooks = errors[:1].shape[1] - 1
     gains = Rows(np.float32, num_codebooks)
     for part in _parts(errors):
-        gains.append(_gains(part, np.sqrt(part[:, :1] + floor), round(LEAST * mean)))
+        gains.append(_gains(part, round(LEAST * mean)))
     count = min(max(round(mean * len(errors)), 0), len(errors) * num_codebooks)
     if count == 0:
         return np.zeros(len(errors), np.int8)
@@ -63,18 +59,17 @@ def _among_largest(gains: Rows, count: int) -> np.float32:
     return np.uint32(found).view(np.float32)
 
 
-def _gains(errors: np.ndarray, heard: np.ndarray, least: int) -> np.ndarray:
+def _gains(errors: np.ndarray, least: int) -> np.ndarray:
     """The gain of each codebook [frames, num_codebooks], never more than of those before it.
 
     Args:
-        heard: [frames, 1] what an error is divided by.
         least: number of codebooks of a frame that has any.
     """
     number = np.arange(errors.shape[1], dtype=np.float32)
-    weighted = np.where((number > 0) & (number < least), errors[:, :1], errors) / heard
+    errors = np.where((number > 0) & (number < least), errors[:, :1], errors)
     apart = number - number[:, None]
     with np.errstate(divide="ignore", invalid="ignore"):
-        slopes = (weighted[:, :, None] - weighted[:, None, :]) / apart  # [frames, from, to]
+        slopes = (errors[:, :, None] - errors[:, None, :]) / apart  # [frames, from, to]
     slopes[:, apart <= 0] = -np.inf
     # The best way on from a number of codebooks to this one or a larger one.
     furthest = np.maximum.accumulate(slopes[:, :, ::-1], axis=2)[:, :, ::-1]

@@ -109,6 +109,7 @@ class Loss(Section):
     shaped_snr_weight: NonNegative
     shaping: Fraction
     mel_weight: NonNegative
+    level_weight: NonNegative
     adversarial_weight: NonNegative
 
 

@@ -68,6 +68,7 @@ def loss_config(**changes: Any) -> LossConfig:
         "shaped_snr_weight": 0.25,
         "shaping": 0.6,
         "mel_weight": 0.0,
+        "level_weight": 0.0,
     }
     return LossConfig(**values | changes)
 

@@ -37,6 +37,7 @@ SMALL = {
     "loss.snr_weight": 1.0,
     "loss.shaped_snr_weight": 0.25,
     "loss.mel_weight": 0.0,
+    "loss.level_weight": 0.0,
     "loss.adversarial_weight": 0.0,
     "train.start_from": None,
     "train.epochs": 2,

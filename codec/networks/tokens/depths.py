@@ -4,28 +4,23 @@ import torch
 from torch import Tensor
 
 LEAST = 2 / 3  # of the mean number of codebooks: a frame that has any has that many
-QUIET = 1e-3  # of the mean energy: a frame below that counts as no quieter
 
 
 def depths(errors: Tensor, mean: Tensor) -> Tensor:
-    """The number of codebooks of each frame [batch, frames], given their mean: most where errors are most audible.
+    """The number of codebooks of each frame [batch, frames], given their mean: most where they lower errors most.
 
-    A frame gets another codebook where that lowers the weighted error most. The weight is one over the square root of
-    the frame's energy, a compromise between waveform and loudness. A codebook that helps little by itself counts
-    together with those after it, by the convex hull of errors over codebooks (Shoham and Gersho, "Efficient bit
+    A codebook that helps little by itself counts together with those after it, by the convex hull of errors over codebooks (Shoham and Gersho, "Efficient bit
     allocation for an arbitrary set of quantizers", IEEE TASSP 36, 1988).
 
     Args:
-        errors: [batch, frames, num_codebooks + 1], squared error with 0, 1, ... codebooks; with 0, this is the energy.
+        errors: [batch, frames, num_codebooks + 1], squared error with 0, 1, ... codebooks.
         mean: [batch], over the frames of an item; met as closely as whole frames allow.
     """
-    energy = errors[..., :1]
     number = torch.arange(errors.shape[2], device=errors.device, dtype=errors.dtype)
     least = (LEAST * mean.to(errors.dtype)).round()[:, None, None]
-    errors = torch.where((number > 0) & (number < least), energy, errors)
-    weighted = errors / (energy + QUIET * energy.mean(1, keepdim=True) + 1e-12).sqrt()
+    errors = torch.where((number > 0) & (number < least), errors[..., :1], errors)
     apart = number - number[:, None]
-    slopes = (weighted[..., :, None] - weighted[..., None, :]) / apart  # [..., from, to]
+    slopes = (errors[..., :, None] - errors[..., None, :]) / apart  # [..., from, to]
     slopes = slopes.masked_fill(apart <= 0, -torch.inf)
     furthest = slopes.flip(3).cummax(3).values.flip(3)  # the best slope from a number to this one or a larger one
     gains = furthest.cummin(2).values.diagonal(1, 2, 3)  # of each codebook, never more than of those before it

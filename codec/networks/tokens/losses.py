@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from telucodec.networks import distributed
 from telucodec.networks.precision import full_float32
+from telucodec.networks.tokens.levels import LevelBias
 from telucodec.networks.tokens.mel import MelDistance
 from telucodec.networks.tokens.stft import stft
 
@@ -32,6 +33,7 @@ class LossConfig:
     shaped_snr_weight: float
     shaping: float
     mel_weight: float
+    level_weight: float
 
 
 class CodecLoss(nn.Module):
@@ -43,13 +45,14 @@ class CodecLoss(nn.Module):
         for size in {*RESOLUTIONS, SHAPED_WINDOW}:
             self.register_buffer(f"window_{size}", torch.hann_window(size), persistent=False)
         self.mel = MelDistance()
+        self.level = LevelBias()
 
     def forward(self, audio: Tensor, output: Tensor, vq_loss: Tensor) -> dict[str, Tensor]:
         """Compare the codec's output [batch, samples] with the audio [batch, samples].
 
         Returns:
             `total`, the weighted sum, and each term with a weight above 0, unweighted: `l1`, `mse`, `perceptual`, `vq`,
-            `snr`, `shaped_snr`, `mel`.
+            `snr`, `shaped_snr`, `mel`, `level`.
         """
         terms = {
             "l1": lambda: (audio - output).abs().mean(),
@@ -59,6 +62,7 @@ class CodecLoss(nn.Module):
             "snr": lambda: negative_snr(audio, output),
             "shaped_snr": lambda: self._shaped_snr(audio, output),
             "mel": lambda: self.mel(audio, output),
+            "level": lambda: self.level(audio, output),
         }
         weights = {name: getattr(self.config, f"{name}_weight") for name in terms}
         values = {name: terms[name]() for name, weight in weights.items() if weight > 0}

@@ -166,11 +166,11 @@ class TokenCodec(nn.Module):
         if num_codebooks is None:
             num_codebooks = torch.full((len(audio),), self.num_codebooks, device=audio.device)
         own = torch.tensor([self._own(count) for count in range(self.num_codebooks + 1)], device=audio.device)
-        quantized = self.quantizer(analysis.latents, num_codebooks - own[num_codebooks], shared)
+        quantized = self.quantizer(analysis.latents, num_codebooks - own[num_codebooks], shared, self.coding.absent)
         codes = self.merged(analysis.own, quantized.codes)
         depth = num_codebooks[:, None].expand_as(quantized.used)
         if shared is not None:  # a frame ends with a codebook that is learned
-            ends = torch.tensor([1, *(number + 1 for number in self.learned)], device=audio.device)
+            ends = torch.tensor([0, *(number + 1 for number in self.learned)], device=audio.device)
             depth = torch.where(shared[:, None], ends[quantized.used], depth)
         places = torch.tensor(self.coding.places, device=audio.device)[:, None]
         present = torch.where(places < depth[:, None], analysis.own, -1)

@@ -106,7 +106,13 @@ class ResidualVQ(nn.Module):
         self.usage.fill_(1 / self.config.codebook_size)
         self.sums.copy_(self.codebooks / self.config.codebook_size)
 
-    def forward(self, latents: Tensor, num_codebooks: Tensor | None = None, shared: Tensor | None = None) -> Quantized:
+    def forward(
+        self,
+        latents: Tensor,
+        num_codebooks: Tensor | None = None,
+        shared: Tensor | None = None,
+        absent: Tensor | None = None,
+    ) -> Quantized:
         """Quantise greedily; in training mode, also move the codebooks.
 
         Args:
@@ -114,11 +120,16 @@ class ResidualVQ(nn.Module):
             num_codebooks: [batch], how many codebooks each item uses; None: all.
             shared: [batch] bool, items for which that number is only the mean over frames, distributed by `depths`;
                 None: no item.
+            absent: [latent_dim], what stands for a frame of those items that uses no codebook; None: zeros.
         """
+        if absent is None:
+            absent = latents.new_zeros(latents.shape[2])
         with full_float32(latents.device):
-            return self._quantize(latents.float(), num_codebooks, shared)
+            return self._quantize(latents.float(), num_codebooks, shared, absent.float())
 
-    def _quantize(self, latents: Tensor, num_codebooks: Tensor | None, shared: Tensor | None) -> Quantized:
+    def _quantize(
+        self, latents: Tensor, num_codebooks: Tensor | None, shared: Tensor | None, absent: Tensor
+    ) -> Quantized:
         batch, frames, latent_dim = latents.shape
         flat = latents.reshape(-1, latent_dim)
         residuals, indices, codewords = [flat], [], []
@@ -135,11 +146,14 @@ class ResidualVQ(nn.Module):
         if num_codebooks is None:
             num_codebooks = torch.full((batch,), self.config.num_codebooks, device=latents.device)
         used = num_codebooks.repeat_interleave(frames)
-        if shared is not None:
-            errors = torch.stack([residual.detach().square().sum(1) for residual in residuals])
-            per_frame = depths(errors.unflatten(1, (batch, frames)).movedim(0, 2), num_codebooks).flatten()
-            used = torch.where(shared.repeat_interleave(frames), per_frame, used)
         total, loss = torch.zeros_like(flat), flat.new_zeros(())
+        if shared is not None:
+            left = [flat - absent, *residuals[1:]]
+            errors = torch.stack([error.detach().square().sum(1) for error in left])
+            per_frame = depths(errors.unflatten(1, (batch, frames)).movedim(0, 2), num_codebooks).flatten()
+            of_shared = shared.repeat_interleave(frames)
+            used = torch.where(of_shared, per_frame, used)
+            total = torch.where((of_shared & (used == 0))[:, None], absent, total)
         for number, (residual, codeword) in enumerate(zip(residuals[:-1], codewords, strict=True)):
             active = (number < used).unsqueeze(1).float()
             loss = loss + self._loss(residual, codeword, active)

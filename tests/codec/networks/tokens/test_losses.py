@@ -23,11 +23,11 @@ ONLY_MSE = loss_config(l1_weight=0, mse_weight=1, perceptual_weight=0, vq_weight
 
 
 def test_total_is_the_weighted_sum(audio):
-    config = loss_config(mel_weight=0.5)
+    config = loss_config(mel_weight=0.5, level_weight=0.3)
     terms = CodecLoss(config)(audio, audio * 0.8, torch.tensor(0.3))
     weighted = sum(getattr(config, f"{name}_weight") * float(value) for name, value in terms.items() if name != "total")
     assert float(terms["total"]) == pytest.approx(weighted, rel=1e-5)
-    assert set(terms) == {"total", "l1", "mse", "perceptual", "vq", "snr", "shaped_snr", "mel"}
+    assert set(terms) == {"total", "l1", "mse", "perceptual", "vq", "snr", "shaped_snr", "mel", "level"}
 
 
 def test_a_perfect_output_costs_only_the_snr_floor(audio):

@@ -79,6 +79,19 @@ def test_items_without_the_phase_codebook_are_trained_as_they_are_decoded(audio)
         assert torch.allclose(output.audio[rows], expected, atol=1e-4)
 
 
+def test_items_whose_frames_share_codebooks_are_trained_as_they_are_decoded(audio):
+    codec = fitted(audio, SPOKEN)
+    audio = audio.clone()
+    audio[:, 20000:40000] = 0  # silent frames use no codebook, not even that of the pitch
+    counts, shared = torch.full((6,), 4), torch.ones(6, dtype=torch.bool)
+    output = codec(audio, counts, shared)
+    used = codec.quantizer(codec.analyse(audio).latents, counts - 1, shared, codec.coding.absent).used
+    assert int(used.min()) == 0 and int(used.max()) == 4
+    depth = torch.tensor([0, 2, 3, 4, 6])[used]  # besides those of the spectrum, the codebooks of pitch and phase
+    codes = torch.where(torch.arange(6)[:, None] < depth[:, None], output.codes, -1)
+    assert torch.allclose(output.audio, codec.decode(codes, audio.shape[1]), atol=1e-4)
+
+
 def test_a_random_start_is_worse_than_pca(audio):
     random, codec = (fitted(audio, config) for config in (replace(PLAIN, init="random"), PLAIN))
     assert snr(audio, random(audio).audio) < snr(audio, codec(audio).audio) - 3
