@@ -16,7 +16,7 @@ from pipeline.training.batches import Batches
 from pipeline.training.task import Draws, Task
 from telucodec.networks.enhancer.decoded import decoded
 from telucodec.networks.enhancer.model import Enhancer, EnhancerConfig, Frames
-from telucodec.networks.tokens.adversary import Adversary, balanced
+from telucodec.networks.tokens.adversary import Adversary, balance
 from telucodec.networks.tokens.losses import negative_snr
 from telucodec.networks.tokens.mel import MelDistance
 from telucodec.networks.waveform.ideal_rate import settings_for
@@ -69,10 +69,10 @@ class EnhancerTask(Task[Enhancer]):
         if self.adversary is None or self.progress < self.settings.adversarial_after:
             return terms
         heard = slice(None, None, HEARD)
-        terms["discriminator"] = self.adversary.learn(audio[heard], output[heard])
-        terms["adversarial"] = self.adversary.judge(audio[heard], output[heard])
-        terms["total"] = balanced(terms["total"], terms["adversarial"], self.settings.adversarial_weight, output)
-        return terms
+        judged = self.adversary.judge(audio[heard], output[heard])
+        balance(judged.adversarial, self.settings.adversarial_weight, output)
+        self.adversary.learn(judged.hinge)
+        return terms | {"discriminator": judged.hinge.detach(), "adversarial": judged.adversarial.detach()}
 
     def _decoded(self, coefficients: Tensor, octaves: np.ndarray, shaping: np.ndarray, random: np.ndarray) -> Frames:
         """Decoded frames; `random` is as large as the coefficients, and evenly distributed from 0 to 1."""

@@ -18,7 +18,7 @@ from pipeline.training.batches import Batches
 from pipeline.training.task import Draws, Task
 from pipeline.training.validation import codebook_use, validate
 from telucodec.networks import distributed
-from telucodec.networks.tokens.adversary import Adversary, balanced
+from telucodec.networks.tokens.adversary import Adversary, balance
 from telucodec.networks.tokens.depths import depths
 from telucodec.networks.tokens.losses import CodecLoss, LossConfig
 from telucodec.networks.tokens.model import TokenCodec, TokenConfig
@@ -85,10 +85,10 @@ class TokenTask(Task[TokenCodec]):
         if self.adversary is None or self.progress < self.loop.adversarial_after:
             return terms
         heard = slice(None, None, HEARD)
-        terms["discriminator"] = self.adversary.learn(audio[heard], output.audio[heard])
-        terms["adversarial"] = self.adversary.judge(audio[heard], output.audio[heard])
-        terms["total"] = balanced(terms["total"], terms["adversarial"], self.adversarial_weight, output.audio)
-        return terms
+        judged = self.adversary.judge(audio[heard], output.audio[heard])
+        balance(judged.adversarial, self.adversarial_weight, output.audio)
+        self.adversary.learn(judged.hinge)
+        return terms | {"discriminator": judged.hinge.detach(), "adversarial": judged.adversarial.detach()}
 
     def _used_codebooks(self, batch: int, random: Draws) -> tuple[Tensor, Tensor | None]:
         """The number of codebooks of each item, and the items in which that number is a mean over frames.

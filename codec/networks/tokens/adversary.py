@@ -1,7 +1,7 @@
 """A discriminator of spectra, and its part in training: the optional second phase."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -66,51 +66,45 @@ class SpectrumDiscriminator(nn.Module):
         return self.verdict(x), features
 
 
+class Judged(NamedTuple):
+    """What the discriminators say of a batch, from one pass over speech and output (scalars)."""
+
+    hinge: Tensor  # their own loss
+    adversarial: Tensor  # the codec's, including feature matching
+
+
 class Adversary:
-    """The discriminators and their optimiser. On each batch they first learn, and then judge."""
+    """The discriminators and their optimiser. They judge each batch before they learn from it."""
 
     def __init__(self, device: torch.device):
         self.discriminators = nn.ModuleList(SpectrumDiscriminator(window) for window in WINDOWS).to(device)
         fused = device.type == "cuda"
         self.optimizer = torch.optim.AdamW(self.discriminators.parameters(), RATE, BETAS, fused=fused)
 
-    def learn(self, audio: Tensor, output: Tensor) -> Tensor:
-        """Take one step towards telling speech [batch, samples] from the codec's output.
-
-        Returns:
-            The hinge loss before the step (scalar).
-        """
+    def judge(self, audio: Tensor, output: Tensor) -> Judged:
+        """Compare the codec's output [batch, samples] with speech [batch, samples]."""
+        hinge = adversarial = torch.zeros((), device=audio.device)
         with full_float32(audio.device):
-            loss = torch.zeros((), device=audio.device)
             for discriminator in self.discriminators:
-                speech, _ = discriminator(_normalize(audio, audio))
-                coded, _ = discriminator(_normalize(output.detach(), audio))
-                loss = loss + (functional.relu(1 - speech).mean() + functional.relu(1 + coded).mean()) / len(WINDOWS)
-            self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-        for weight in self.discriminators.parameters():
-            assert weight.grad is not None  # all weights take part in the loss
-            weight.grad = distributed.mean(weight.grad)
-        nn.utils.clip_grad_norm_(self.discriminators.parameters(), LARGEST_GRADIENT)
-        self.optimizer.step()
-        return loss.detach()
-
-    def judge(self, audio: Tensor, output: Tensor) -> Tensor:
-        """The adversarial loss of the output [batch, samples], including feature matching (scalar)."""
-        self.discriminators.requires_grad_(False)
-        with full_float32(audio.device):
-            loss = torch.zeros((), device=audio.device)
-            for discriminator in self.discriminators:
-                with torch.no_grad():
-                    _, targets = discriminator(_normalize(audio, audio))
-                verdict, features = discriminator(_normalize(output, audio))
+                speech, targets = discriminator(_normalize(audio, audio))
+                coded, features = discriminator(_normalize(output, audio))
+                hinge = hinge + functional.relu(1 - speech).mean() + functional.relu(1 + coded).mean()
                 distances = [
-                    functional.l1_loss(feature, target) / distributed.mean(target.abs().mean())
+                    functional.l1_loss(feature, target.detach()) / distributed.mean(target.detach().abs().mean())
                     for feature, target in zip(features, targets, strict=True)
                 ]
-                loss = loss - verdict.mean() + FEATURES_WEIGHT * torch.stack(distances).mean()
-        self.discriminators.requires_grad_(True)
-        return loss / len(WINDOWS)
+                adversarial = adversarial - coded.mean() + FEATURES_WEIGHT * torch.stack(distances).mean()
+        return Judged(hinge / len(WINDOWS), adversarial / len(WINDOWS))
+
+    def learn(self, hinge: Tensor) -> None:
+        """Take one step towards telling speech from the codec's output. No other use of what was judged can follow."""
+        weights = list(self.discriminators.parameters())
+        with full_float32(hinge.device):
+            gradients = torch.autograd.grad(hinge, weights)
+        for weight, gradient in zip(weights, gradients, strict=True):
+            weight.grad = distributed.mean(gradient)
+        nn.utils.clip_grad_norm_(weights, LARGEST_GRADIENT)
+        self.optimizer.step()
 
     def state(self) -> dict[str, Any]:
         """The state for a checkpoint."""
@@ -136,15 +130,19 @@ class Adversary:
             self.discriminators.load_state_dict(load_file(folder / FILE))
 
 
-def balanced(loss: Tensor, other: Tensor, weight: float, output: Tensor) -> Tensor:
-    """`loss` plus `other`, scaled so that its gradient at the output is `weight` times that of `loss`.
+def balance(other: Tensor, weight: float, output: Tensor) -> None:
+    """Let the next backward pass through `output` carry the gradient of `other` on, too, at `weight` times the norm of its own.
 
     Neither the scale of a loss nor a winning discriminator can then drown what the codec is trained for. Source: the
     balancer of EnCodec (arXiv 2210.13438), for two losses and without memory.
     """
-    gradients = (torch.autograd.grad(part, output, retain_graph=True)[0] for part in (loss, other))
-    norm, other_norm = (distributed.mean(gradient.square().sum()).sqrt() for gradient in gradients)
-    return loss + weight * norm / (other_norm + 1e-12) * other
+    (gradient,) = torch.autograd.grad(other, output, retain_graph=True)
+    norm = distributed.mean(gradient.square().sum()).sqrt() + 1e-12
+
+    def added(own: Tensor) -> Tensor:
+        return own + weight * distributed.mean(own.square().sum()).sqrt() / norm * gradient
+
+    output.register_hook(added)
 
 
 def _normalize(signal: Tensor, audio: Tensor) -> Tensor:

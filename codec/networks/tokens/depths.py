@@ -9,8 +9,8 @@ LEAST = 2 / 3  # of the mean number of codebooks: a frame that has any has that 
 def depths(errors: Tensor, mean: Tensor) -> Tensor:
     """The number of codebooks of each frame [batch, frames], given their mean: most where they lower errors most.
 
-    A codebook that helps little by itself counts together with those after it, by the convex hull of errors over codebooks (Shoham and Gersho, "Efficient bit
-    allocation for an arbitrary set of quantizers", IEEE TASSP 36, 1988).
+    A codebook that helps little by itself counts together with those after it, by the convex hull of errors over
+    codebooks (Shoham and Gersho, "Efficient bit allocation for an arbitrary set of quantizers", IEEE TASSP 36, 1988).
 
     Args:
         errors: [batch, frames, num_codebooks + 1], squared error with 0, 1, ... codebooks.

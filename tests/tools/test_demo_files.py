@@ -1,0 +1,34 @@
+import numpy as np
+import pytest
+
+import telucodec
+from telucodec.errors import ContainerError
+from telucodec.files import container
+from tests.conftest import speech
+from tools.demo_files import KINDS, LSB, Compared, damaged, written
+from tools.fuzz import HOPS
+
+
+@pytest.fixture(scope="module")
+def telu():
+    return telucodec.load()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_packet_of_a_damaged_file_is_unreadable(telu, kind):
+    random = np.random.default_rng(1)
+    data = written(telu, [speech(2.0)], kind, random)
+    broken = damaged(data, random)
+    assert len(broken) == len(data)
+    with pytest.raises(ContainerError, match="is damaged"):
+        telu.decode(broken)
+    header, start = container.read_header(broken)
+    packets = list(container.read_packets(broken, start, header.packets(HOPS[header.mode]), lenient=True))
+    assert sum(payload is None for _, payload in packets) == 1
+
+
+def test_files_are_alike_with_the_same_samples_and_the_same_damage():
+    assert Compared(0.9 * LSB, True, True).alike(damaged=True)
+    assert not Compared(1.1 * LSB, True, True).alike(damaged=True)
+    assert not Compared(0.0, False, False).alike(damaged=False)
+    assert not Compared(0.0, True, False).alike(damaged=True)

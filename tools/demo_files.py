@@ -1,0 +1,140 @@
+"""Whether the page (docs/demo) hears in files what Python hears, damaged ones included.
+
+    python -m tools.demo_files DIR [--count 1000] [--damaged 100] [--seed 0]
+
+Writes files of short stretches of the recordings below DIR, of every kind and at random operating points: tokens, waveforms,
+streams. In some of them bytes of a packet are changed. Both decode all of them, leniently. Prints a Markdown table; the exit
+code is 1 if the samples of a file differ by more than one LSB of 16 bits, or only one of both finds damage. Needs Playwright
+and a Chromium.
+"""
+
+import argparse
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+import telucodec
+from pipeline.judges.recordings import FolderError, read_folder
+from telucodec.errors import OutOfReachWarning
+from telucodec.files import container
+from tools.demo_agreement import BrowserCodec
+from tools.demo_browser import served
+from tools.fuzz import HOPS
+
+LSB = 1 / 32768
+SECONDS = 0.3, 2.0
+Writer = Callable[[telucodec.Codec, np.ndarray, np.random.Generator], bytes]
+
+
+def _stream(telu: telucodec.Codec, audio: np.ndarray, **settings: Any) -> bytes:
+    encoder = telu.stream_encoder(**settings)
+    return encoder.push(audio) + encoder.finish()
+
+
+KINDS: dict[str, Writer] = {
+    "tokens": lambda telu, audio, random: telu.encode(audio, tokens=int(random.integers(1, 13))),
+    "tokens at a rate": lambda telu, audio, random: telu.encode(audio, tokens=0, kbps=random.uniform(1, 6)),
+    "waveform": lambda telu, audio, random: telu.encode(audio, step=int(random.integers(100, 700))),
+    "waveform, perception": lambda telu, audio, random: telu.encode(
+        audio, step=int(random.integers(100, 500)), perception=random.uniform(0.1, 1)
+    ),
+    "stream": lambda telu, audio, random: _stream(telu, audio, step=int(random.integers(100, 500))),
+    "stream at a rate": lambda telu, audio, random: _stream(
+        telu, audio, kbps=random.uniform(8, 32), perception=1.0, independent=bool(random.integers(2))
+    ),
+}
+
+
+class Compared(NamedTuple):
+    """One file."""
+
+    error: float  # largest difference of samples, full scale at 1
+    length: bool  # whether both have as many samples
+    damage: bool  # whether the page finds damage
+
+    def alike(self, damaged: bool) -> bool:
+        return self.length and self.error <= LSB and self.damage == damaged
+
+
+def written(telu: telucodec.Codec, clips: list[np.ndarray], kind: str, random: np.random.Generator) -> bytes:
+    """A file of a random stretch of a random recording."""
+    audio = clips[int(random.integers(len(clips)))]
+    count = min(int(random.uniform(*SECONDS) * telu.sample_rate), len(audio))
+    start = int(random.integers(len(audio) - count + 1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", OutOfReachWarning)
+        return KINDS[kind](telu, audio[start : start + count], random)
+
+
+def damaged(data: bytes, random: np.random.Generator) -> bytes:
+    """The file with one to three bytes changed in the payload of one packet; as it is if no packet has any."""
+    header, start = container.read_header(data)
+    packets = container.read_packets(data, start, header.packets(HOPS[header.mode]))
+    parts = [(number, payload or b"") for number, payload in packets]
+    hit = [place for place, (_, payload) in enumerate(parts) if payload]
+    if not hit:
+        return data
+    chosen, place, changed = int(random.choice(hit)), start, bytearray(data)
+    for number, payload in parts[:chosen]:
+        place += len(container.write_packet(number, payload))
+    number, payload = parts[chosen]
+    first = place + len(container.write_packet(number, payload)) - len(payload)
+    for byte in random.integers(len(payload), size=int(random.integers(1, 4))):
+        changed[first + byte] = (changed[first + byte] + int(random.integers(1, 256))) % 256
+    return bytes(changed)
+
+
+def compare(page: BrowserCodec, telu: telucodec.Codec, data: bytes) -> Compared:
+    """Decode a file with both."""
+    found, expected = page.decode(data), telu.decode(data, lenient=True)
+    length = len(found.audio) == len(expected)
+    error = float(np.abs(found.audio - expected).max(initial=0)) if length else float("inf")
+    return Compared(error, length, bool(found.damage))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tools.demo_files", description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, metavar="DIR", help="folder with recordings")
+    parser.add_argument("--count", type=int, default=1000, help="number of files (default: %(default)s)")
+    parser.add_argument("--damaged", type=int, default=100, help="how many of them are damaged (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    try:
+        clips = list(read_folder(arguments.folder).values())
+    except (FolderError, OSError) as error:
+        sys.exit(str(error))
+    telu, random, kinds = telucodec.load(), np.random.default_rng(arguments.seed), list(KINDS)
+    broken = set(random.permutation(arguments.count)[: arguments.damaged].tolist())
+    results: dict[str, list[tuple[bool, Compared]]] = {kind: [] for kind in kinds}
+    with served() as (browser, address):
+        shown = browser.new_page()
+        shown.goto(address)
+        page = BrowserCodec(shown)
+        for number in tqdm(range(arguments.count), unit="file", disable=None):
+            kind = kinds[number % len(kinds)]
+            data = written(telu, clips, kind, random)
+            sent = damaged(data, random) if number in broken else data
+            results[kind].append((sent != data, compare(page, telu, sent)))
+    sys.exit(0 if _print(results) else 1)
+
+
+def _print(results: dict[str, list[tuple[bool, Compared]]]) -> bool:
+    """Whether all files are alike."""
+    print("|  | files | damaged | alike | largest difference, LSB of 16 bits |")
+    print("|---|---|---|---|---|")
+    good = True
+    for kind, rows in results.items():
+        alike = sum(compared.alike(changed) for changed, compared in rows)
+        error = max((compared.error for _, compared in rows), default=0) / LSB
+        print(f"| {kind} | {len(rows)} | {sum(changed for changed, _ in rows)} | {alike} | {error:.3f} |")
+        good &= alike == len(rows)
+    return good
+
+
+if __name__ == "__main__":
+    main()
