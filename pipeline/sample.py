@@ -22,6 +22,7 @@ from pipeline.common import files, stage
 from pipeline.common.sections import BUILT_IN_SPEECH, Params
 from pipeline.common.stage import StageError
 from pipeline.corpus.telugu_text import SENTENCES
+from telucodec.processors import usable
 
 # espeak-ng's voice variants, in an order in which the first 4, the default 14 and all 16 include voices for training (t),
 # validation (v) and test (x) under the default split:
@@ -48,7 +49,7 @@ def main(params: Params) -> None:
     seconds = params.sample.minutes * 60 / len(voices)
     with files.whole_folder(target) as folder:
         jobs = [(number, voice, seconds, folder / voice) for number, voice in enumerate(voices)]
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        with ThreadPoolExecutor(usable()) as pool:
             durations = pool.map(_in_own_process, jobs)
             total = sum(tqdm(durations, total=len(jobs), desc="sample", unit="voice", file=sys.stderr, disable=None))
     print(f"{target}: {total / 60:.1f} minutes, {len(voices)} voices")

@@ -30,7 +30,7 @@ DEMUXERS = (  # ffmpeg has others, which open more files or network addresses th
 # For others ffmpeg guesses a length from the bit rate.
 STATES_LENGTH = {"mov", "matroska", "flac", "asf", "tta", "wv", "ape"}
 NEEDS_PYAV = "libsndfile cannot read it reliably; for MP3, Ogg, M4A and others: pip install 'telucodec[formats]'"
-INTEGER_SCALES = {"u8": 1 << 7, "s16": 1 << 15, "s32": 1 << 31, "s64": 1 << 63}
+SAMPLES = {"u8": "u1", "s16": "i2", "s32": "i4", "s64": "i8", "flt": "f4", "dbl": "f8"}  # of ffmpeg's kinds
 
 
 @dataclass
@@ -43,6 +43,7 @@ class Recording:
         frames: counted while they are read.
         peak: largest magnitude of a sample so far.
         fault: a short name and a sentence if the recording is incomplete or partly damaged.
+        note: a sentence if the file holds more than the recording.
     """
 
     container: str
@@ -53,6 +54,7 @@ class Recording:
     frames: int = 0
     peak: float = 0.0
     fault: tuple[str, str] | None = None
+    note: str | None = None
 
 
 class Corrected:
@@ -121,7 +123,7 @@ def _words(error: Exception) -> str:
 
 
 def by_ffmpeg(file: BinaryIO, ignore_length: bool = False) -> Recording:
-    """The first audio track of a recording of any kind.
+    """A recording of any kind: the audio track that its file marks as the default, or else the first.
 
     Args:
         ignore_length: read a WAV file to its end, whatever its header says.
@@ -146,14 +148,18 @@ def by_ffmpeg(file: BinaryIO, ignore_length: bool = False) -> Recording:
     if not container.streams.audio:
         others = sorted({stream.type for stream in container.streams})
         raise AudioError(f"holds no audio track, only {', '.join(others) or 'nothing'}", "not_audio")
-    stream = container.streams.audio[0]
-    if stream.codec_context is None:
+    known = [stream for stream in container.streams.audio if stream.codec_context is not None]
+    if not known:
         raise Undecodable("compressed in a way that ffmpeg does not know")
+    stream = next((stream for stream in known if stream.disposition & av.stream.Disposition.default), known[0])
     if not (stream.rate and stream.channels):
         raise Undecodable("its header has no sample rate or no channels")
     kind = container.format.name.split(",")[0]
     recording = Recording(kind, stream.rate, stream.channels, _promised(container, stream, kind, stated), iter(()))
-    recording.blocks = _ffmpeg_blocks(container, stream, recording, file)
+    recording.blocks = _ffmpeg_blocks(container, stream, recording)
+    tracks = container.streams.audio
+    if len(tracks) > 1:
+        recording.note = f"audio track {tracks.index(stream) + 1} of {len(tracks)} is taken; the file holds others"
     return recording
 
 
@@ -170,7 +176,7 @@ def _promised(container: Any, stream: Any, kind: str, stated: bool) -> float | N
     return None if container.duration is None else container.duration / av.time_base
 
 
-def _ffmpeg_blocks(container: Any, stream: Any, recording: Recording, file: BinaryIO) -> Iterator[np.ndarray]:
+def _ffmpeg_blocks(container: Any, stream: Any, recording: Recording) -> Iterator[np.ndarray]:
     """Blocks of about `BLOCK` samples. Packets that cannot be decoded are left out and counted."""
     import av
 
@@ -208,9 +214,7 @@ def _ffmpeg_blocks(container: Any, stream: Any, recording: Recording, file: Bina
         yield np.concatenate(held)
     if not frames + count:
         raise Undecodable(last or "no samples")
-    if recording.container == "ogg" and headers.ogg_is_cut(file):
-        recording.fault = "truncated", "its last page is incomplete; copy it again"
-    elif last and recording.container != "mp3":  # whose end often holds tags
+    if last and recording.container != "mp3":  # whose end often holds tags
         recording.fault = "truncated", f"its last packet is incomplete ({last})"
     elif damaged > max(1, packets // 100):
         recording.fault = "damaged", f"{damaged} of its {packets} packets cannot be decoded"
@@ -225,16 +229,16 @@ def _samples(frame: Any, recording: Recording) -> np.ndarray:
             "split it there",
             "joined",
         )
-    if frame.format.name == "s64":  # which PyAV does not convert
-        values = np.frombuffer(frame.planes[0], np.int64)[: frame.samples * channels]
-    else:
-        values = frame.to_ndarray()
-    values = values.T if frame.format.is_planar else values.reshape(-1, channels)
-    scale = INTEGER_SCALES.get(frame.format.name.removesuffix("p"))
-    if scale is None:
+    dtype, is_planar = np.dtype(SAMPLES[frame.format.name.removesuffix("p")]), frame.format.is_planar
+    # PyAV's own `to_ndarray` does not know int64, and reads foreign memory where eight channels or more have a plane each.
+    planes = frame.planes[: channels if is_planar else 1]
+    count = frame.samples * channels // len(planes)
+    values = np.stack([np.frombuffer(plane, dtype, count) for plane in planes], axis=1)
+    values = values if is_planar else values.reshape(-1, channels)
+    if dtype.kind == "f":
         return np.asarray(values, np.float32)
-    offset = scale if frame.format.name.startswith("u8") else 0
-    return ((values.astype(np.float64) - offset) / scale).astype(np.float32)
+    scale = 1 << (8 * dtype.itemsize - 1)
+    return ((values.astype(np.float64) - (scale if dtype.kind == "u" else 0)) / scale).astype(np.float32)
 
 
 def _ffmpeg_words(error: Exception) -> str:

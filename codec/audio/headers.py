@@ -1,6 +1,7 @@
 """What the first bytes of a file say it is, whatever its name says. A size in a header is a hint, never a length."""
 
 import codecs
+import io
 import struct
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
@@ -10,7 +11,9 @@ UNKNOWN_SIZE = 0x7FFF0000  # sizes from here on, and 0, mean that whoever wrote 
 ENDLESS = 1 << 48  # of the formats whose sizes have 64 bits
 BUFFER = 1 << 14  # bytes that libFLAC may have read ahead
 FOLLOWS = 4096  # bytes behind the samples that are no chunk: more of them are samples, which the header does not count
-BY_FFMPEG = (b"ID3", b"OggS", b"\x1aE\xdf\xa3")  # MP3, Ogg and Matroska: libsndfile misreads the first two at times
+OGG, MATROSKA, ASF = b"OggS", b"\x1aE\xdf\xa3", b"\x30\x26\xb2\x75\x8e\x66\xcf\x11"
+# Of MP3 and Ogg libsndfile misreads some, of VOC the headers of all blocks but the first.
+BY_FFMPEG = (b"ID3", OGG, MATROSKA, ASF, b"Creative Voice File")
 OTHERS = {
     b"version https://git-lfs": ("a Git LFS pointer, not the recording; fetch it with `git lfs pull`", "pointer"),
     b"PK\x03\x04": ("a ZIP archive, not a recording; unpack it", "not_audio"),
@@ -58,9 +61,9 @@ LAYOUTS = {
     b"riff": Layout(40, b"data\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a", "<Q", head=24, aligned=8),  # W64
 }
 KINDS = {b"FORM": (b"AIFF", b"AIFC")} | dict.fromkeys((b"RIFF", b"RIFX", b"RF64", b"BW64"), (b"WAVE",))
-BEGINNINGS = (*LAYOUTS, b".snd", b"fLaC", b"OggS")
+BEGINNINGS = (*LAYOUTS, b".snd", b"fLaC", OGG)
+NOT_BEHIND_TAGS = (*BEGINNINGS, MATROSKA, ASF, b"wvpk")  # the decoders expect these at the very beginning
 MOST_CHUNKS = 1000  # more are not looked at
-LONGEST_PAGE = 27 + 255 + 255 * 255  # bytes of an Ogg page
 
 
 def other_kind(head: bytes) -> tuple[str, str] | None:
@@ -170,46 +173,52 @@ def _is_chunk(file: BinaryIO, place: int) -> bool:
 
 def has_mp3_length(file: BinaryIO) -> bool:
     """Whether an MP3 file states its length, in a Xing, Info or VBRI header."""
-    file.seek(0)
-    head = file.read(10)
-    start = 0
-    if head[:3] == b"ID3" and len(head) == 10:
-        start = 10 + sum((byte & 0x7F) << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=True))
-    file.seek(start)
+    file.seek(_past_tags(file))
     frame = file.read(2048)
     return any(name in frame for name in (b"Xing", b"Info", b"VBRI"))
 
 
-class Boxes(NamedTuple):
-    """The names of the outermost boxes of an MP4 file, and whether the last one is incomplete."""
-
-    names: list[bytes]
-    is_cut: bool
-
-
-def boxes(file: BinaryIO, size: int) -> Boxes:
-    """The boxes of a file that begins with `ftyp` (ISO/IEC 14496-12, section 4.2)."""
-    names: list[bytes] = []
+def _past_tags(file: BinaryIO) -> int:
+    """Where the ID3v2 tags at the beginning of a file end (ID3v2.4.0, section 3)."""
     place = 0
-    while place + 8 <= size and len(names) < MOST_CHUNKS:
+    for _ in range(MOST_CHUNKS):
         file.seek(place)
-        length, name = struct.unpack(">I4s", file.read(8))
-        if length == 1:
-            length = int.from_bytes(file.read(8), "big")
-        names.append(name)
-        place += size if length == 0 else max(length, 8)
-    return Boxes(names, place > size and length != 0 and names[-1] in (b"mdat", b"moof", b"moov"))
+        head = file.read(10)
+        if head[:3] != b"ID3" or len(head) < 10:
+            break
+        has_footer = head[5] & 0x10
+        place += 20 if has_footer else 10
+        place += sum((byte & 0x7F) << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=True))
+    return place
 
 
-def ogg_is_cut(file: BinaryIO) -> bool:
-    """Whether the last page of an Ogg file is incomplete (RFC 3533, section 6)."""
-    size = file.seek(0, 2)
-    start = max(0, size - LONGEST_PAGE)
+def without_tags(file: BinaryIO) -> BinaryIO:
+    """A file without the ID3v2 tags at its beginning, if its decoder cannot skip them."""
+    start = _past_tags(file)
     file.seek(start)
-    last = file.read()
-    page = last[last.rfind(b"OggS") :]
-    segments = page[27 : 27 + page[26]] if len(page) > 26 else b""
-    return len(page) < 27 or len(page) < 27 + page[26] + sum(segments)
+    head = file.read(8)
+    if start and (head.startswith(NOT_BEHIND_TAGS) or head[4:8] == b"ftyp"):
+        return io.BufferedReader(_Rest(file, start))
+    return file
+
+
+class _Rest(io.RawIOBase):
+    """A file from `start` on."""
+
+    def __init__(self, file: BinaryIO, start: int):
+        self._file, self._start = file, start
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        return self._file.readinto(buffer)  # type: ignore[attr-defined]
+
+    def seek(self, place: int, whence: int = io.SEEK_SET) -> int:
+        return self._file.seek(place + self._start if whence == io.SEEK_SET else place, whence) - self._start
 
 
 def has_second_flac(file: BinaryIO) -> bool:

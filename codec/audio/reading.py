@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from telucodec.audio import headers
+from telucodec.audio import endings, headers
 from telucodec.audio.decoders import Recording, Undecodable, by_ffmpeg, by_libsndfile
 from telucodec.audio.mixing import Levels, mono
 from telucodec.audio.samples import FULL_SCALE, whole_numbers
@@ -77,10 +77,11 @@ def _read_into(
     append: Callable[[np.ndarray], None], source: Source, rate: int, name: str
 ) -> tuple[list[str], str | None]:
     """Read a recording block by block; returns its notes and its fault, as in `Sound`."""
-    notes, channel, peak = [], None, 0.0
+    channel, peak = None, 0.0
     with opened(source, name) as recording:
+        notes = [recording.note] if recording.note else []
         if recording.channels > 1:
-            levels = Levels(recording.channels)
+            levels = Levels(recording.channels, recording.rate)
             for block in recording.blocks:
                 levels.add(block)
             channel = levels.channel()
@@ -126,6 +127,7 @@ def opened(source: Source, name: str = "") -> Iterator[Recording]:
     try:
         with contextlib.ExitStack() as stack:
             file = stack.enter_context(_open(source)) if isinstance(source, Path) else source
+            file = headers.without_tags(file)
             size, head = file.seek(0, io.SEEK_END), _head(file)
             recording = _recording(file, size, head)
             if not LOWEST_RATE <= recording.rate <= HIGHEST_RATE:
@@ -185,16 +187,23 @@ def _recording(file: BinaryIO, size: int, head: bytes) -> Recording:
             if extent and recording.container == "rf64" and recording.promised:
                 recording.promised *= extent.promised / max(extent.present, 1)
             return recording
-    if head[4:8] != b"ftyp":
-        return by_ffmpeg(file)
-    boxes = headers.boxes(file, size)
-    if boxes.names.count(b"ftyp") > 1:
-        raise AudioError("several MP4 files joined into one; split it before each `ftyp`", "joined")
-    if not {b"moov", b"meta"} & set(boxes.names):
-        raise AudioError("its index is missing, so it was cut or never finished; copy it again", "truncated")
+    if head[4:8] == b"ftyp":
+        _check_boxes(endings.boxes(file, size).names)
+    is_cut = extent.present < extent.promised if extent else endings.is_cut(file, size, head)
     recording = by_ffmpeg(file)
-    recording.fault = ("truncated", "its last part is incomplete; copy it again") if boxes.is_cut else None
+    if is_cut:
+        recording.fault = "truncated", "its last part is incomplete; copy it again"
+        if recording.container == "asf":  # of which ffmpeg then guesses the length
+            recording.promised = None
     return recording
+
+
+def _check_boxes(names: list[bytes]) -> None:
+    """Raise if an MP4 file of these outermost boxes is not one whole recording."""
+    if names.count(b"ftyp") > 1:
+        raise AudioError("several MP4 files joined into one; split it before each `ftyp`", "joined")
+    if not {b"moov", b"meta"} & set(names):
+        raise AudioError("its index is missing, so it was cut or never finished; copy it again", "truncated")
 
 
 def _decoded(recording: Recording, blocks: Iterator[np.ndarray], file: BinaryIO) -> Iterator[np.ndarray]:

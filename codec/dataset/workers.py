@@ -2,9 +2,6 @@
 
 import contextlib
 import multiprocessing
-import os
-import signal
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -15,6 +12,7 @@ import numpy as np
 from telucodec.codec import Codec
 from telucodec.dataset.recordings import Recording, read
 from telucodec.errors import AudioError, DatasetError
+from telucodec.processors import end_with_parent
 
 
 class Coded(NamedTuple):
@@ -75,18 +73,9 @@ _coder: Coder  # of a worker
 
 
 def _begin(coder: Coder) -> None:
-    """In a worker: leave Ctrl-C to the parent, and end when the parent ends, even if it is killed."""
     global _coder
     _coder = coder
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def end() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=end, daemon=True).start()
+    end_with_parent()
 
 
 def _code(recording: Recording) -> Coded | Rejected:

@@ -1,7 +1,6 @@
 """Where the independent parts of a stage run: in processes of this machine, or on a Dask cluster."""
 
 import contextlib
-import os
 from collections.abc import Iterator
 from concurrent.futures import Executor
 
@@ -23,7 +22,7 @@ def executor(cluster: Cluster) -> Iterator[Executor]:
         StageError: no scheduler answers at the address, or the cluster lost its workers.
     """
     if cluster.dask is None:
-        pool = workers(os.cpu_count())
+        pool = workers()
         try:
             yield pool
         finally:

@@ -97,7 +97,8 @@ def measure_item(item: Item) -> dict[str, Any]:
 
 def _figures(item: Item) -> dict[str, Any]:
     with reading.opened(packs.source(item.file, item.key), item.path) as recording:
-        levels, digest = Levels(recording.channels), hashlib.sha256(f"{recording.rate} {recording.channels} ".encode())
+        levels = Levels(recording.channels, recording.rate)
+        digest = hashlib.sha256(f"{recording.rate} {recording.channels} ".encode())
         clipped = 0
         for block in recording.blocks:
             if recording.peak >= NEAR_FULL_SCALE:

@@ -12,10 +12,10 @@ import torch
 import torch.distributed as torch_distributed
 from torch.multiprocessing.spawn import ProcessExitedException, spawn
 
-from pipeline.common.processes import end_with_parent
 from pipeline.common.stage import StageError
 from pipeline.training.task import Size
 from telucodec.networks import distributed
+from telucodec.processors import end_with_parent
 
 
 def run(processes: int, work: Callable[..., None], *arguments: object) -> None:

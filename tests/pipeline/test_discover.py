@@ -6,7 +6,7 @@ import pytest
 import soundfile
 
 from pipeline import discover
-from pipeline.common import files
+from pipeline.common import files, processes
 from pipeline.common.stage import StageError
 from pipeline.corpus import measuring
 from pipeline.corpus.layouts import speaker
@@ -97,11 +97,13 @@ def test_a_dc_offset_is_no_sound(workspace, change, corpus):
 def test_the_manifest_says_what_a_recording_is(workspace, change, corpus, spoken):
     voice = spoken(1.0)
     soundfile.write(corpus / "cancelled.wav", np.stack([voice, -0.5 * voice], 1), 16000)
+    half = np.where(np.arange(4 * 16000) < 32000, 1, -1) * spoken(4.0)
+    soundfile.write(corpus / "half.wav", np.stack([half, spoken(4.0)], 1), 16000)
     soundfile.write(corpus / "named.wav", voice[:12000], 16000, format="MP3")
     soundfile.write(corpus / "cut.wav", voice, 16000)
     (corpus / "cut.wav").write_bytes((corpus / "cut.wav").read_bytes()[:20000])
     found = run(workspace, change, data__root=str(corpus))
-    assert (found["cancelled.wav"]["channel"], found["speaker0/0.wav"]["channel"]) == (0, None)
+    assert [found[name]["channel"] for name in ("cancelled.wav", "half.wav", "speaker0/0.wav")] == [0, 0, None]
     assert [found[name]["container"] for name in ("cancelled.wav", "named.wav")] == ["wav", "mp3"]
     assert found["named.wav"]["promised"] == pytest.approx(0.75, abs=0.1)
     assert found["cut.wav"]["reason"] == "truncated"
@@ -244,7 +246,7 @@ def test_the_manifest_does_not_depend_on_the_number_of_processes(workspace, chan
         soundfile.write(many / f"{number}.wav", spoken(0.3, number), 16000)
     texts = []
     for cores in (1, 3):
-        monkeypatch.setattr(os, "cpu_count", lambda cores=cores: cores)
+        monkeypatch.setattr(processes, "usable", lambda cores=cores: cores)
         (files.work_folder("discover") / "measured.json").unlink(missing_ok=True)
         run(workspace, change, data__root=str(many))
         texts.append(files.MANIFEST.read_bytes())

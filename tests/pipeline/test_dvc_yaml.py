@@ -22,6 +22,7 @@ PLUMBING = {
     "codec/errors.py",
     "codec/files/whole.py",
     "codec/networks/torchaudio_import.py",
+    "codec/processors.py",
 }
 
 

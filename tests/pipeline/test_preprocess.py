@@ -1,5 +1,4 @@
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -13,7 +12,7 @@ import soundfile
 from hypothesis import strategies as st
 
 from pipeline import discover, preprocess
-from pipeline.common import files
+from pipeline.common import files, processes
 from pipeline.common.sections import Preprocess
 from pipeline.common.shards import Shards
 from pipeline.common.stage import StageError
@@ -146,7 +145,7 @@ def test_byte_identical_for_any_number_of_processes(workspace, change, corpus, m
     monkeypatch.setattr(plan, "SHARD_SECONDS", 4)
     contents = []
     for cores in (1, 2, 3):
-        monkeypatch.setattr(os, "cpu_count", lambda cores=cores: cores)
+        monkeypatch.setattr(processes, "usable", lambda cores=cores: cores)
         prepared(workspace, change, corpus)
         contents.append(content())
     assert contents[0] == contents[1] == contents[2]

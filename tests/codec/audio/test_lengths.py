@@ -243,14 +243,13 @@ def test_joined_or_unfinished_mp4_is_refused(tmp_path, spoken):
 @pytest.mark.parametrize(
     "codec, container, rate, options, said",
     [
-        ("libopus", "ogg", 48000, {}, "its last page is incomplete"),
-        (
-            "aac",
-            "mp4",
-            RATE,
-            {"movflags": "frag_keyframe+empty_moov", "frag_duration": "500000"},
-            "ends early",
-        ),
+        ("libopus", "ogg", 48000, {}, "its last part is incomplete"),
+        ("libopus", "webm", 48000, {"seekable": False}, "its last part is incomplete"),  # as browsers record it
+        ("libmp3lame", "wav", RATE, {}, "its last part is incomplete"),
+        ("g722", "wav", RATE, {}, "its last part is incomplete"),
+        ("libmp3lame", "avi", RATE, {}, "its last part is incomplete"),
+        ("wmav2", "asf", RATE, {}, "incomplete"),
+        ("aac", "mp4", RATE, {"movflags": "frag_keyframe+empty_moov", "frag_duration": "500000"}, "ends early"),
     ],
 )
 def test_what_states_no_length_says_so_when_it_is_cut(tmp_path, spoken, codec, container, rate, options, said):
@@ -259,3 +258,9 @@ def test_what_states_no_length_says_so_when_it_is_cut(tmp_path, spoken, codec, c
     sound = read_with_notes(cut(path, 0.6), RATE)
     assert sound.fault == "truncated" and said in sound.notes[0]
     assert 2 < len(sound.samples) / RATE < 4.5
+
+
+def test_joined_recordings_of_a_browser_are_read_to_the_end(tmp_path, spoken):
+    recordings.write(tmp_path / "a", spoken(3.0, 0, 48000), 48000, "libopus", "webm", seekable=False)
+    sound = read_with_notes(joined(tmp_path / "x.webm", *[tmp_path / "a"] * 2), RATE)
+    assert len(sound.samples) / RATE == pytest.approx(6.0, abs=0.1) and sound.fault is None

@@ -1,0 +1,77 @@
+"""Whether a file ends within its last part, where its format says how long parts are."""
+
+import struct
+from typing import BinaryIO, NamedTuple
+
+from telucodec.audio import headers
+
+LONGEST_PAGE = 27 + 255 + 255 * 255  # bytes of an Ogg page
+FILE_PROPERTIES = b"\xa1\xdc\xab\x8c\x47\xa9\xcf\x11\x8e\xe4\x00\xc0\x0c\x20\x53\x65"  # of ASF
+ASF_SHARE = 1 / 20  # of an ASF file may be missing: programs that change its tags may leave the size as it was
+
+
+def is_cut(file: BinaryIO, size: int, head: bytes) -> bool:
+    """Whether the end of a file of `size` bytes that begins with `head` is missing, as far as one can know."""
+    if head.startswith(headers.OGG):
+        return _is_ogg_cut(file, size)
+    if head.startswith(headers.MATROSKA):
+        return _is_matroska_cut(file, size)
+    if head.startswith(headers.ASF):
+        place = head.find(FILE_PROPERTIES) + 40
+        return place >= 40 and int.from_bytes(head[place : place + 8], "little") - size >= ASF_SHARE * size
+    if head.startswith(b"RIFF") and head[8:12] == b"AVI ":
+        return size < 8 + int.from_bytes(head[4:8], "little") < headers.UNKNOWN_SIZE
+    return head[4:8] == b"ftyp" and boxes(file, size).is_cut
+
+
+class Boxes(NamedTuple):
+    """The names of the outermost boxes of an MP4 file, and whether the last one is incomplete."""
+
+    names: list[bytes]
+    is_cut: bool
+
+
+def boxes(file: BinaryIO, size: int) -> Boxes:
+    """The boxes of a file that begins with `ftyp` (ISO/IEC 14496-12, section 4.2)."""
+    names: list[bytes] = []
+    place = 0
+    while place + 8 <= size and len(names) < headers.MOST_CHUNKS:
+        file.seek(place)
+        length, name = struct.unpack(">I4s", file.read(8))
+        if length == 1:
+            length = int.from_bytes(file.read(8), "big")
+        names.append(name)
+        place += size if length == 0 else max(length, 8)
+    return Boxes(names, place > size and length != 0 and names[-1] in (b"mdat", b"moof", b"moov"))
+
+
+def _is_ogg_cut(file: BinaryIO, size: int) -> bool:
+    """Whether the last page is incomplete (RFC 3533, section 6)."""
+    start = max(0, size - LONGEST_PAGE)
+    file.seek(start)
+    last = file.read()
+    page = last[last.rfind(b"OggS") :]
+    segments = page[27 : 27 + page[26]] if len(page) > 26 else b""
+    return len(page) < 27 or len(page) < 27 + page[26] + sum(segments)
+
+
+def _is_matroska_cut(file: BinaryIO, size: int) -> bool:
+    """Whether the last element is incomplete (RFC 8794, sections 4 to 6).
+
+    Browsers write segments and clusters of unknown length, which end where the file does: cut between two blocks, it looks whole.
+    """
+    place = 0
+    while place < size:
+        file.seek(place)
+        head = file.read(12)
+        id_width = 9 - head[0].bit_length()
+        if id_width > 4:  # no element: something was appended
+            return False
+        stated = head[id_width:]
+        width = 9 - stated[0].bit_length() if stated else 1
+        if len(stated) < width:
+            return True
+        unknown = (1 << 7 * width) - 1
+        length = int.from_bytes(stated[:width], "big") & unknown
+        place += id_width + width + (0 if length == unknown else length)
+    return place > size

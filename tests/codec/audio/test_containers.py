@@ -1,0 +1,104 @@
+"""What stands around the sound: tags before it, tracks beside it, blocks and planes that it is divided into."""
+
+import fractions
+
+import av
+import numpy as np
+import pytest
+import soundfile
+
+from telucodec.audio.reading import opened, read, read_with_notes
+from telucodec.errors import AudioError
+from tests.codec.audio import recordings
+
+RATE = 16000
+
+
+def tag(size, flags=0):
+    """An ID3v2 tag of so many bytes, with a footer if the flags say so."""
+    content = b"TIT2" + bytes(size - 4)
+    length = bytes(size >> shift & 0x7F for shift in (21, 14, 7, 0))
+    return b"ID3\x04\0" + bytes([flags]) + length + content + (b"3DI\x04\0\x10" + length if flags else b"")
+
+
+def is_like(samples, voice, delay=0.1):
+    """Whether int16 samples hold a voice, at most so many seconds late."""
+    middle = voice[RATE : 2 * RATE]
+    found = np.correlate(samples[RATE : int((2 + delay) * RATE)] / 32768, middle, "valid").max()
+    return found > 0.9 * np.square(middle).sum()
+
+
+@pytest.mark.parametrize("form", ["WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF", "FLAC"])
+@pytest.mark.parametrize("tags", [tag(1000), tag(200) + tag(300), tag(5000, flags=0x10)], ids=["one", "two", "footer"])
+def test_a_recording_behind_tags_is_read(tmp_path, spoken, form, tags):
+    path = tmp_path / "x.wav"
+    soundfile.write(path, spoken(3.1), RATE, format=form)
+    plain = path.read_bytes()
+    path.write_bytes(tags + plain)
+    sound = read_with_notes(path, RATE)
+    assert not sound.notes and len(sound.samples) == 3.1 * RATE
+    assert np.abs(sound.samples - 32768 * spoken(3.1)).max() < 2
+    path.write_bytes(tags + plain[: len(plain) // 2])
+    assert read_with_notes(path, RATE).fault in ("truncated", "damaged")
+
+
+@pytest.mark.parametrize(
+    "codec, container",
+    [
+        ("aac", "mp4"),
+        ("aac", "adts"),
+        ("libmp3lame", "mp3"),
+        ("libopus", "ogg"),
+        ("libopus", "matroska"),
+        ("wavpack", "wv"),
+    ],
+)
+def test_a_compressed_recording_behind_tags_is_read(tmp_path, spoken, codec, container):
+    path = recordings.write(tmp_path / "x", spoken(3.1), RATE, codec, container)
+    plain = read(path, RATE)
+    path.write_bytes(tag(1000) + path.read_bytes())
+    assert np.array_equal(read(path, RATE), plain) and is_like(plain, spoken(3.1))
+
+
+@pytest.mark.parametrize("content", [tag(1000), tag(1000)[:600], tag(1000) + bytes(9000), tag(100) + b"no sound" * 99])
+def test_tags_without_a_recording_are_refused(tmp_path, content):
+    (tmp_path / "x.mp3").write_bytes(content)
+    with pytest.raises(AudioError, match=r"x\.mp3: not a format .*convert it to WAV or FLAC"):
+        read(tmp_path / "x.mp3", RATE)
+
+
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+def test_eight_channels(tmp_path, spoken, subtype):
+    """PyAV's own conversion ends the process where eight channels or more have a plane each."""
+    voices = np.stack([spoken(0.5, seed, 48000) for seed in range(8)], axis=1)
+    soundfile.write(tmp_path / "x", voices, 48000, format="OGG", subtype=subtype)
+    with opened(tmp_path / "x") as recording:
+        samples = np.concatenate(list(recording.blocks))
+    assert samples.shape == voices.shape
+    likeness = np.corrcoef(samples, voices, rowvar=False)[:8, 8:]
+    assert (likeness.max(axis=1) > 0.9).sum() >= 7  # Opus keeps only the bass of one
+    assert len(set(likeness.argmax(axis=1))) >= 7
+
+
+def test_every_block_of_voc_is_read(tmp_path, spoken):
+    """libsndfile takes the headers of all blocks but the first for samples."""
+    path = recordings.write(tmp_path / "x.voc", spoken(3.1), RATE, "pcm_s16le", "voc")
+    assert np.array_equal(read(path, RATE), np.round(spoken(3.1) * 32767))
+
+
+@pytest.mark.parametrize("container", ["matroska", "mov"])
+@pytest.mark.parametrize("default", [0, 1])
+def test_of_several_tracks_the_default_is_taken_with_a_word(tmp_path, spoken, container, default):
+    voices = [spoken(3.0, 1), spoken(3.0, 2)]
+    with av.open(str(tmp_path / "x"), "w", format=container) as film:
+        for number in range(len(voices)):
+            stream = film.add_stream("pcm_s16le", rate=RATE)
+            stream.layout, stream.time_base = "mono", fractions.Fraction(1, RATE)
+            stream.disposition = av.stream.Disposition.default if number == default else av.stream.Disposition(0)
+        for stream, voice in zip(film.streams, voices, strict=True):
+            frame = av.AudioFrame.from_ndarray(np.round(voice * 32767).astype(np.int16)[None], "s16", "mono")
+            frame.sample_rate = RATE
+            film.mux([*stream.encode(frame), *stream.encode()])
+    sound = read_with_notes(tmp_path / "x", RATE)
+    assert sound.notes == [f"audio track {default + 1} of 2 is taken; the file holds others"]
+    assert np.array_equal(sound.samples, np.round(voices[default] * 32767))
