@@ -35,8 +35,8 @@ SETUP = """async () => {
       characters += String.fromCharCode(...all.subarray(start, start + 8192));
     return btoa(characters);
   };
-  const codec = new Codec("models/");
-  window.encode = async (audio, point) => text(await codec.encode(new Float32Array(bytes(audio).buffer), point));
+  const codec = (window.codec = new Codec("models/"));
+  window.encode = async (audio, point) => text((await codec.encode(new Float32Array(bytes(audio).buffer), point)).data);
   window.decode = async (data, enhance) => {
     const { audio, damage, tokens } = await codec.decode(bytes(data), { enhance });
     return { audio: text(audio), damage, tokens: tokens && tokens.map((own) => [...own]) };

@@ -26,10 +26,10 @@ export function clip(x, low, high) {
  */
 export function transposed(matrix, columns) {
   const rows = matrix.length / columns;
-  return Float64Array.from(
-    { length: matrix.length },
-    (_, place) => matrix[(place % rows) * columns + Math.floor(place / rows)],
-  );
+  const turned = new Float64Array(matrix.length);
+  for (let row = 0; row < rows; row++)
+    for (let column = 0; column < columns; column++) turned[column * rows + row] = matrix[row * columns + column];
+  return turned;
 }
 
 /**

@@ -58,24 +58,31 @@ export class Codec {
   }
 
   /**
-   * Speech at 16 kHz to the bytes of a file.
+   * Speech at 16 kHz to the bytes of a file. `hear` gives what `decode` does, in less time: the encoder knows what is in the file.
    * @param {Float32Array} audio
    * @param {OperatingPoint} point
    * @param {(share: number) => void} [progress]
+   * @returns {Promise<{data: Uint8Array, hear: (progress?: (share: number) => void) => Content}>}
    */
   async encode(audio, point, progress) {
-    let parts;
     if ("tokens" in point) {
       const codec = await this.tokens();
       const count = point.tokens || codec.numCodebooks;
-      parts =
+      const { parts, header, codes, bits } =
         point.kbps === undefined
           ? codec.write(codec.tokenize(audio, count, progress), audio.length)
           : codec.fitted(audio, count, point.kbps, progress);
-    } else {
-      parts = (await this.waveform()).encode(audio, point, point.perception ?? 0, progress);
+      const hear = (/** @type {((share: number) => void) | undefined} */ heard) => {
+        return { audio: codec.detokenize(codes, audio.length, heard), header, damage: "", bits, tokens: codes };
+      };
+      return { data: await joined(parts), hear };
     }
-    return new Uint8Array(await new Blob(parts).arrayBuffer());
+    const codec = await this.waveform();
+    const file = codec.encode(audio, point, point.perception ?? 0, progress);
+    const hear = (/** @type {((share: number) => void) | undefined} */ heard) => {
+      return { ...codec.hear(file, heard), header: file.header, damage: "", tokens: null };
+    };
+    return { data: await joined(file.parts), hear };
   }
 
   /**
@@ -100,6 +107,10 @@ export class Codec {
     const { codes: tokens, bits } = codec.read(header, packets);
     return { audio: codec.detokenize(tokens, samples, progress), header, damage, bits, tokens };
   }
+}
+
+async function joined(/** @type {BlobPart[]} */ parts) {
+  return new Uint8Array(await new Blob(parts).arrayBuffer());
 }
 
 function hex(/** @type {Uint8Array} */ bytes) {

@@ -17,18 +17,33 @@ export function onGrid(x, bits = SAMPLE_BITS) {
   return rint(x * 2 ** bits) * 2 ** -bits;
 }
 
+/** Those of each hop: what all recordings have in common. @type {Map<number, ReturnType<typeof layers>>} */
+const LAYERS = new Map();
+
+/** The layers of analysis and of synthesis. */
+function layers(/** @type {number} */ hop) {
+  const basis = new Float64Array(2 * hop * hop);
+  for (let n = 0; n < 2 * hop; n++) {
+    const height = Math.sin((Math.PI * (n + 0.5)) / (2 * hop)) * Math.sqrt(2 / hop);
+    for (let bin = 0; bin < hop; bin++) {
+      const phase = (Math.PI / hop) * (n + 0.5 + hop / 2) * (bin + 0.5);
+      basis[bin * 2 * hop + n] = onGrid(height * Math.cos(phase), BASIS_BITS);
+    }
+  }
+  return {
+    analysis: new Linear(basis, null, hop),
+    synthesis: new Linear(transposed(basis, 2 * hop), null, 2 * hop),
+  };
+}
+
 /** The transform of one recording. Frame `t` covers the samples from `(t - 1) * hop` to `(t + 1) * hop`. */
 export class MDCT {
   constructor(/** @type {number} */ hop) {
     this._hop = hop;
-    const basis = Float64Array.from({ length: 2 * hop * hop }, (_, place) => {
-      const [bin, n] = [Math.floor(place / (2 * hop)), place % (2 * hop)];
-      const window = Math.sin((Math.PI * (n + 0.5)) / (2 * hop));
-      const phase = (Math.PI / hop) * (n + 0.5 + hop / 2) * (bin + 0.5);
-      return onGrid(window * Math.sqrt(2 / hop) * Math.cos(phase), BASIS_BITS);
-    });
-    this._analysis = new Linear(basis, null, hop);
-    this._synthesis = new Linear(transposed(basis, 2 * hop), null, 2 * hop);
+    const made = LAYERS.get(hop) ?? layers(hop);
+    LAYERS.set(hop, made);
+    this._analysis = made.analysis;
+    this._synthesis = made.synthesis;
     this.overlap = new Float64Array(hop); // what the last frame adds to the next hop
   }
 

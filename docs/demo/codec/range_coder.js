@@ -110,6 +110,7 @@ export class RangeEncoder {
     this._range = LIMIT - 1n;
     /** @type {number[]} */
     this._words = [];
+    this._bits = 0;
   }
 
   /**
@@ -135,6 +136,7 @@ export class RangeEncoder {
    * @param {number} end
    */
   _append(begin, end) {
+    this._bits += Math.log2(TOTAL / (end - begin));
     const unit = this._range >> BITS;
     this._low = carried(this._words, this._low + unit * BigInt(begin));
     this._range = unit * BigInt(end - begin);
@@ -143,6 +145,13 @@ export class RangeEncoder {
       this._low = (this._low % WORD) << 32n;
       this._range <<= 32n;
     }
+  }
+
+  /** The bits that the symbols since the last call cost. */
+  spent() {
+    const bits = this._bits;
+    this._bits = 0;
+    return bits;
   }
 
   /** Everything written so far; trailing zero bytes are left out, a decoder puts them back. */

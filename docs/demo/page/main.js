@@ -191,7 +191,7 @@ function show() {
   if (!audio) hear("coded");
   play.disabled = position.disabled = false;
   position.max = String(player.length);
-  drawAll();
+  setTimeout(drawAll); // it can be heard before
   follow();
   say(`Ready: ${seconds.toFixed(1)} seconds of speech at ${figures[0][1]}.`);
 }

@@ -13,9 +13,12 @@ addEventListener("message", async ({ data: { number, job } }) => {
   const progress = (/** @type {number} */ share) => postMessage({ number, part, share });
   try {
     progress(0);
-    const data = "data" in job ? job.data : await codec.encode(job.audio, job.point, progress);
+    const { data, hear } =
+      "data" in job
+        ? { data: job.data, hear: () => codec.decode(job.data, { progress }) }
+        : await codec.encode(job.audio, job.point, progress);
     part = "Decoding";
-    const { audio, header, bits, damage } = await codec.decode(data, { progress });
+    const { audio, header, bits, damage } = await hear(progress);
     postMessage({ number, result: { data, audio, header, bits, damage } });
   } catch (error) {
     const expected = error instanceof CodecError;

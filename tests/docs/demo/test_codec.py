@@ -24,6 +24,13 @@ CODED = """async ([frequencies, symbols]) => {
   return [[...encoder.bytes()], symbols.map(() => decoder.symbol(begins))];
 }"""
 
+HEARD = """async ([samples, point]) => {
+  const { data, hear } = await codec.encode(Float32Array.from(samples), point);
+  return [hear(), await codec.decode(data)].map(({ audio, header, tokens, ...rest }) => ({
+    ...rest, audio: [...audio], header: { ...header, model: [...header.model] }, tokens: tokens && tokens.map((own) => [...own])
+  }));
+}"""
+
 
 @pytest.fixture(scope="module")
 def shown(new_page, address):
@@ -100,6 +107,15 @@ def test_very_loud_coefficients_have_escape_codes(page, telu):
     data = telu.encode(audio, step=1023)
     assert page.encode(audio, step=1023) == data
     assert np.array_equal(page.decode(data)[0], telu.decode(data))
+
+
+@pytest.mark.parametrize(
+    "point", [{"tokens": 8}, {"tokens": 0, "kbps": 1.2}, {"step": 300, "perception": 1}, {"snr": 12}]
+)
+def test_the_encoder_knows_what_is_heard_in_its_file_and_what_frames_cost(page, shown, audio, point):
+    silence = np.zeros(3200, np.float32)  # its frames repeat each other's tokens
+    known, read = shown.evaluate(HEARD, [np.concatenate([silence, audio]).tolist(), point])
+    assert known == read and sum(read["bits"]) > 100
 
 
 @pytest.mark.parametrize("settings", [{"step": 300, "perception": 1}, {"kbps": 5}, {"kbps": 12, "independent": True}])

@@ -16,6 +16,10 @@ import { BeamSearch } from "./search.js";
 const BLOCK_FRAMES = 100; // that go through the networks at once
 
 /** @typedef {import("./entropy.js").Codes} Codes */
+/**
+ * A file as it is written: its bytes in parts, what is in it, and the bits that each frame costs.
+ * @typedef {{parts: Uint8Array<ArrayBuffer>[], header: import("../container.js").Header, codes: Codes, bits: number[]}} File
+ */
 
 export class TokenCodec {
   constructor(/** @type {import("../models.js").Model} */ model) {
@@ -166,9 +170,10 @@ export class TokenCodec {
   }
 
   /**
-   * The bytes of a file of tokens of a recording of so many samples.
+   * A file of tokens of a recording of so many samples, and what is in it.
    * @param {Codes} codes
    * @param {number} samples
+   * @returns {File}
    */
   write(codes, samples) {
     const most = codes[0].length;
@@ -186,26 +191,32 @@ export class TokenCodec {
       ownSteps: false,
     };
     const parts = [writeHeader(header)];
-    for (let start = 0; start < codes.length; start += packetFrames)
-      parts.push(writePacket(parts.length - 1, this._coder.encode(codes.slice(start, start + packetFrames), mean)));
-    return parts;
+    /** @type {number[]} */
+    const bits = [];
+    for (let start = 0; start < codes.length; start += packetFrames) {
+      const packet = this._coder.encode(codes.slice(start, start + packetFrames), mean);
+      parts.push(writePacket(parts.length - 1, packet.payload));
+      bits.push(...packet.bits);
+    }
+    return { parts, header, codes, bits };
   }
 
   /**
-   * The parts of the largest file of speech of at most so many kbit/s, the codebooks shared out among its frames.
+   * The largest file of speech of at most so many kbit/s, the codebooks shared out among its frames.
    * @param {Float32Array} audio
    * @param {number} most codebooks of a frame
    * @param {number} kbps
    * @param {(share: number) => void} [progress]
+   * @returns {File}
    */
   fitted(audio, most, kbps, progress) {
     const choices = this.choices(audio, most, progress);
     const allowed = (((kbps * 1000) / 8) * Math.max(audio.length, 1)) / this.sampleRate;
     const encodeAt = (/** @type {number} */ mean) => {
-      const parts = this.write(choices.codes(mean), audio.length);
-      return { parts, size: parts.reduce((sum, part) => sum + part.length, 0) };
+      const file = this.write(choices.codes(mean), audio.length);
+      return { file, size: file.parts.reduce((sum, part) => sum + part.length, 0) };
     };
-    return largest(encodeAt, most, allowed).parts;
+    return largest(encodeAt, most, allowed).file;
   }
 
   /**

@@ -26,29 +26,37 @@ export class TokenCoder {
   /**
    * @param {Codes} codes
    * @param {number} mean about how many codebooks frames use, which says how likely each number is; 0: all use as many
+   * @returns {{payload: Uint8Array, bits: Float64Array}} and what each frame costs
    */
   encode(codes, mean) {
     const coder = new RangeEncoder();
+    const bits = new Float64Array(codes.length);
     const again = codes.map(
       (own, frame) => frame > 0 && own.every((code, number) => code === codes[frame - 1][number]),
     );
     const repeats = new Repeats();
-    for (const now of again.slice(1)) {
-      coder.symbol(+now, edges(repeats.counts));
-      repeats.push(now);
+    for (let frame = 1; frame < again.length; frame++) {
+      coder.symbol(+again[frame], edges(repeats.counts));
+      repeats.push(again[frame]);
+      bits[frame] = coder.spent();
     }
     const depths = codes.map((own, frame) => (again[frame] ? 0 : own.filter((code) => code >= 0).length));
     let before = this._codebooks.count + 1;
     if (mean)
-      for (const depth of depths.filter((_, frame) => !again[frame])) {
+      depths.forEach((depth, frame) => {
+        if (again[frame]) return;
         coder.symbol(depth, this._depthEdges(mean, before));
+        bits[frame] += coder.spent();
         before = depth;
-      }
+      });
     for (let number = 0; number < codes[0].length; number++) {
       const frames = [...depths.keys()].filter((frame) => depths[frame] > number);
-      this._likely(number, codes, frames, (frame, begins) => coder.symbol(codes[frame][number], begins));
+      this._likely(number, codes, frames, (frame, begins) => {
+        coder.symbol(codes[frame][number], begins);
+        bits[frame] += coder.spent();
+      });
     }
-    return coder.bytes();
+    return { payload: coder.bytes(), bits };
   }
 
   /**

@@ -60,15 +60,20 @@ export class Bands {
   grid({ step, shaping }, levels, frames) {
     const steps = new Float64Array(frames * this.bins).fill(STEPS[step]);
     const expected = new Float64Array(steps.length);
-    for (let place = 0; shaping && place < steps.length; place++) {
-      const [frame, bin] = [Math.floor(place / this.bins), place % this.bins];
-      const group = Math.floor(frame / GROUP) * BANDS;
-      const sum = this._parts[bin].reduce((total, [band, part]) => total + levels[group + band] * part, 0);
-      const envelope = rint(sum * (LEVEL_UNIT / PARTS));
-      const number = clip(step - rint((envelope - PIVOT * LEVEL_UNIT) * (shaping / 16)), 0, LAST_STEP);
-      const ratio = rint((envelope - UNITY * LEVEL_UNIT + number) * (0.375 / 64) * 2 ** ACTIVATION_BITS);
-      steps[place] = STEPS[number];
-      expected[place] = clip(ratio, -ACTIVATION_LIMIT, ACTIVATION_LIMIT);
+    const size = GROUP * this.bins;
+    for (let start = 0; shaping && start < steps.length; start += size) {
+      const group = (start / size) * BANDS;
+      for (let bin = 0; bin < this.bins; bin++) {
+        let sum = 0;
+        for (const [band, part] of this._parts[bin]) sum += levels[group + band] * part;
+        const envelope = rint(sum * (LEVEL_UNIT / PARTS));
+        const number = clip(step - rint((envelope - PIVOT * LEVEL_UNIT) * (shaping / 16)), 0, LAST_STEP);
+        const ratio = rint((envelope - UNITY * LEVEL_UNIT + number) * (0.375 / 64) * 2 ** ACTIVATION_BITS);
+        for (let place = start + bin; place < Math.min(start + size, steps.length); place += this.bins) {
+          steps[place] = STEPS[number];
+          expected[place] = clip(ratio, -ACTIVATION_LIMIT, ACTIVATION_LIMIT);
+        }
+      }
     }
     return { levels, steps, expected };
   }

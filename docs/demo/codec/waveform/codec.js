@@ -1,28 +1,26 @@
-/** The waveform codec: speech to packets of integers and back. */
+/** The waveform codec: speech to files and back. */
 import { PACKET_SECONDS, WAVEFORM, writeHeader, writePacket } from "../container.js";
 import { DamagedPacketError } from "../errors.js";
 import { MDCT } from "../mdct.js";
-import { RangeDecoder, RangeEncoder } from "../range_coder.js";
-import { Bands } from "./bands.js";
 import { Synthesis } from "./concealment.js";
-import { ContextModel, Walk } from "./context.js";
 import { Restoration } from "./enhancer.js";
-import { IntegerCoder } from "./entropy.js";
-import { BANDS, FULL_SHAPING, GROUP, LEVEL_HISTORY, PASSES } from "./grids.js";
-import { LevelCoder } from "./levels.js";
+import { FULL_SHAPING } from "./grids.js";
 import { Listener } from "./listener.js";
-import { readStep } from "./own_steps.js";
-import { Quantizer } from "./quantization.js";
+import { Packets } from "./packets.js";
 import { toKbps, toSnr } from "./search.js";
 
 const SIDE_BY_SIDE = 8; // packets that go through the network at once
 
-/** @typedef {{step: number, shaping: number}} Settings */
+/** @typedef {import("./packets.js").Settings} Settings */
+/** @typedef {import("./packets.js").Read} Read */
 /**
  * A quantiser step, 0 to 1023, finer by 6 dB every 64; or the rate of the file in kbit/s; or its SNR in dB.
  * @typedef {{step: number} | {kbps: number} | {snr: number}} Target
  */
-/** @typedef {{decoded: import("./enhancer.js").Decoded, spent: Float64Array}} Read frames, and the bits of each of them */
+/**
+ * A file as it is written: its bytes in parts, and what a decoder reads in its packets, some of them at a time.
+ * @typedef {{parts: Uint8Array<ArrayBuffer>[], header: import("../container.js").Header & {samples: number}, reads: (() => Read[])[]}} File
+ */
 
 export class WaveformCodec {
   /**
@@ -34,19 +32,16 @@ export class WaveformCodec {
     this.id = model.id;
     this.hop = model.shape.hop;
     this.sampleRate = model.shape.sample_rate;
-    this._bands = new Bands(this.hop);
-    this._context = new ContextModel(model, this._bands.centres);
-    this._levels = new LevelCoder(model);
-    this._integers = new IntegerCoder(model.tensor("frequencies"));
-    this._quantizer = new Quantizer(model);
+    this.packets = new Packets(model);
   }
 
   /**
-   * The parts of the file of speech at the codec's rate.
+   * Speech at the codec's rate to a file, and what is in it.
    * @param {Float32Array} audio
    * @param {Target} target
    * @param {number} perception 0: least squared error; 1: noise hidden below speech
    * @param {(share: number) => void} [progress] of coding at one step; a search may start again
+   * @returns {File}
    */
   encode(audio, target, perception, progress = () => {}) {
     const shaping = Math.ceil(FULL_SHAPING * perception);
@@ -54,7 +49,7 @@ export class WaveformCodec {
     const encodeAt = (/** @type {number} */ step) => {
       const listener = "snr" in target ? new Listener(this.restoration({ step, shaping }), audio, this.hop) : null;
       const data = this._file(frames, audio.length, { step, shaping }, progress, listener);
-      return { data, size: data.reduce((sum, part) => sum + part.length, 0), error: listener?.error ?? 0 };
+      return { data, size: data.parts.reduce((sum, part) => sum + part.length, 0), error: listener?.error ?? 0 };
     };
     if ("step" in target) return encodeAt(target.step).data;
     if (audio.every((sample) => sample === 0)) return encodeAt(0).data;
@@ -68,32 +63,35 @@ export class WaveformCodec {
    * @param {Settings} settings
    * @param {(share: number) => void} progress
    * @param {Listener | null} listener
+   * @returns {File}
    */
   _file(frames, samples, settings, progress, listener) {
     const packetFrames = Math.round((PACKET_SECONDS * this.sampleRate) / this.hop);
-    const parts = [
-      writeHeader({
-        mode: WAVEFORM,
-        model: this.id,
-        sampleRate: this.sampleRate,
-        samples,
-        packetFrames,
-        keyPackets: 1,
-        settings: [settings.step, settings.shaping],
-        ownSteps: false,
-      }),
-    ];
+    const header = {
+      mode: WAVEFORM,
+      model: this.id,
+      sampleRate: this.sampleRate,
+      samples,
+      packetFrames,
+      keyPackets: 1,
+      settings: [settings.step, settings.shaping],
+      ownSteps: false,
+    };
+    const parts = [writeHeader(header)];
+    /** @type {(() => Read[])[]} */
+    const reads = [];
     const size = packetFrames * this.hop;
     for (let start = 0; start < frames.length; start += SIDE_BY_SIDE * size) {
       const packets = [];
       for (let own = start; own < Math.min(start + SIDE_BY_SIDE * size, frames.length); own += size)
         packets.push(frames.subarray(own, Math.min(own + size, frames.length)));
-      const { payloads, decoded } = this.encodePackets(packets, settings);
+      const { payloads, read } = this.packets.encode(packets, settings);
       for (const payload of payloads) parts.push(writePacket(parts.length - 1, payload));
-      if (listener) decoded().forEach((read) => listener.push(read));
+      reads.push(read);
+      if (listener) read().forEach(({ decoded }) => listener.push(decoded));
       progress(Math.min((start + SIDE_BY_SIDE * size) / frames.length, 1));
     }
-    return parts;
+    return { parts, header, reads };
   }
 
   /** What makes sound of what is read at some settings. */
@@ -102,42 +100,16 @@ export class WaveformCodec {
   }
 
   /**
-   * What frames [frames, hop] of a packet are quantised with.
-   * @param {Float64Array} frames
-   * @param {Settings} settings
+   * What is heard in a file just written, and the bits that each frame costs, as `decode` finds them; but the network need not say
+   * again how likely every integer was.
+   * @param {File} file
+   * @param {(share: number) => void} [progress]
    */
-  grid(frames, settings) {
-    const levels = settings.shaping ? this._bands.measure(frames) : new Int32Array();
-    return this._bands.grid(settings, levels, frames.length / this.hop);
-  }
-
-  /**
-   * Packets of frames [frames, hop] to payloads, and what a decoder reads from them.
-   * @param {Float64Array[]} packets
-   * @param {Settings} settings
-   */
-  encodePackets(packets, settings) {
-    const grids = packets.map((packet) => this.grid(packet, settings));
-    const coders = grids.map(({ levels }) => {
-      const coder = new RangeEncoder();
-      this._levels.each(levels, (place, begins) => coder.symbol(levels[place], begins), new Int32Array());
-      return coder;
-    });
-    const kept = grids.map(emptyPacket);
-    this._walked(new Walk(this._context, settings, packets.length), grids, (packet, kinds, bins) => {
-      const values = kinds.map((kind, i) =>
-        this._quantizer.quantize(packets[packet][bins(i)] / grids[packet].steps[bins(i)], kind),
-      );
-      this._integers.write(coders[packet], values, kinds);
-      keep(kept[packet], values, kinds, bins);
-      return values;
-    });
-    const bands = settings.shaping ? this._bands : null;
-    return {
-      payloads: coders.map((coder) => coder.bytes()),
-      decoded: () =>
-        kept.map(({ integers, kinds }, packet) => this._quantizer.expand(integers, kinds, grids[packet], bands)),
-    };
+  hear({ header, reads }, progress) {
+    const frames = Math.ceil(header.samples / this.hop) + 1;
+    return this._heard(header, frames, header.samples, true, progress, (use) =>
+      reads.forEach((read) => read().forEach((packet) => use(packet, packet.spent.length))),
+    );
   }
 
   /**
@@ -148,19 +120,32 @@ export class WaveformCodec {
    * @param {boolean} enhance whether a network improves the sound of a file made with perception
    * @param {(share: number) => void} [progress]
    */
-  decode(header, packets, samples, enhance, progress = () => {}) {
+  decode(header, packets, samples, enhance, progress) {
+    const frames = packets.reduce((sum, packet) => sum + packet.frames, 0);
+    return this._heard(header, frames, samples, enhance, progress, (use) => this._read(header, packets, use));
+  }
+
+  /**
+   * @param {import("../container.js").Header} header
+   * @param {number} total number of frames
+   * @param {number} samples
+   * @param {boolean} enhance
+   * @param {((share: number) => void) | undefined} progress
+   * @param {(use: (read: Read | null, frames: number) => void) => void} each calls `use` with the packets
+   */
+  _heard({ settings }, total, samples, enhance, progress, each) {
     const { hop } = this;
-    const restoration = new Restoration(enhance && header.settings[1] ? this._enhancer : null, hop);
+    const restoration = new Restoration(enhance && settings[1] ? this._enhancer : null, hop);
     const synthesis = new Synthesis(hop);
-    const audio = new Float32Array(packets.reduce((sum, { frames }) => sum + frames, 0) * hop);
+    const audio = new Float32Array(total * hop);
     /** @type {number[]} */
     const bits = [];
-    this._read(header, packets, (read, frames) => {
+    each((read, frames) => {
       if (!read) restoration.skip(frames * hop);
       const heard = read ? synthesis.push(restoration.push(read.decoded)) : synthesis.conceal(frames);
       audio.set(heard, bits.length * hop);
       bits.push(...(read ? read.spent : new Float64Array(frames)));
-      progress((bits.length * hop) / audio.length);
+      progress?.(bits.length / total);
     });
     return { audio: audio.subarray(hop, hop + samples), bits }; // the first hop lies before the recording
   }
@@ -195,7 +180,7 @@ export class WaveformCodec {
   _independent(header, packets) {
     if (!packets.length) return [];
     try {
-      return this._decoded(header, packets, this._start(header, packets.length));
+      return this.packets.decode(header, packets, this.packets.start(header, packets.length));
     } catch (error) {
       if (!(error instanceof DamagedPacketError)) throw error;
       return packets.length > 1 ? packets.flatMap((packet) => this._independent(header, [packet])) : [null];
@@ -211,16 +196,16 @@ export class WaveformCodec {
    * @param {(read: Read | null, frames: number) => void} use
    */
   _dependent(header, packets, isEmpty, use) {
-    let [walk, broken] = [this._start(header, 1), false];
+    let [walk, broken] = [this.packets.start(header, 1), false];
     for (const packet of packets) {
-      if (packet.number % header.keyPackets === 0) [walk, broken] = [this._start(header, 1), false];
+      if (packet.number % header.keyPackets === 0) [walk, broken] = [this.packets.start(header, 1), false];
       /** @type {Read | null} */
       let read = null;
       if (isEmpty(packet)) {
-        [walk, broken] = [this._start(header, 1), false]; // the next packet starts afresh
+        [walk, broken] = [this.packets.start(header, 1), false]; // the next packet starts afresh
       } else {
         try {
-          if (packet.payload && !broken) [read] = this._decoded(header, [packet], walk);
+          if (packet.payload && !broken) [read] = this.packets.decode(header, [packet], walk);
         } catch (error) {
           if (!(error instanceof DamagedPacketError)) throw error;
         }
@@ -229,94 +214,4 @@ export class WaveformCodec {
       use(read, packet.frames);
     }
   }
-
-  /**
-   * @param {import("../container.js").Header} header
-   * @param {number} packets
-   */
-  _start({ settings: [step, shaping] }, packets) {
-    return new Walk(this._context, { step, shaping }, packets);
-  }
-
-  /**
-   * Intact packets, which go on where the walk is, to what they hold.
-   * @param {import("../container.js").Header} header
-   * @param {import("../container.js").Packet[]} packets
-   * @param {Walk} walk
-   * @returns {Read[]}
-   */
-  _decoded({ settings: [, shaping], ownSteps }, packets, walk) {
-    const coders = packets.map(({ payload }) => new RangeDecoder(/** @type {Uint8Array} */ (payload)));
-    if (ownSteps) walk.steps = walk.steps.map((before, packet) => readStep(coders[packet], before));
-    const grids = packets.map(({ frames }, packet) => {
-      const levels = new Int32Array(shaping ? Math.ceil(frames / GROUP) * BANDS : 0);
-      const read = (/** @type {number} */ place, /** @type {Float64Array} */ begins) => {
-        levels[place] = coders[packet].symbol(begins);
-      };
-      this._levels.each(levels, read, walk.levels[packet]);
-      walk.levels[packet] = Int32Array.of(...walk.levels[packet], ...levels).slice(-LEVEL_HISTORY * BANDS);
-      return this._bands.grid({ step: walk.steps[packet], shaping }, levels, frames);
-    });
-    const read = grids.map((grid, packet) => {
-      const spent = new Float64Array(packets[packet].frames);
-      spent.fill(coders[packet].spent() / spent.length); // on steps and levels
-      return { ...emptyPacket(grid), spent };
-    });
-    this._walked(walk, grids, (packet, kinds, bins) => {
-      const values = this._integers.read(coders[packet], kinds);
-      keep(read[packet], values, kinds, bins);
-      read[packet].spent[Math.floor(bins(0) / this.hop)] += coders[packet].spent();
-      return values;
-    });
-    const bands = shaping ? this._bands : null;
-    return read.map(({ integers, kinds, spent }, packet) => ({
-      decoded: this._quantizer.expand(integers, kinds, grids[packet], bands),
-      spent,
-    }));
-  }
-
-  /**
-   * Takes packets through the network, frame after frame and pass after pass. `code` gets a packet, the kinds of distribution of
-   * a pass and what tells the place of each in the packet, and returns the integers.
-   * @param {Walk} walk
-   * @param {import("./bands.js").Grid[]} grids
-   * @param {(packet: number, kinds: Int32Array, bins: (i: number) => number) => Int32Array} code
-   */
-  _walked(walk, grids, code) {
-    const { hop } = this;
-    const counts = grids.map(({ steps }) => steps.length / hop);
-    const [none, most] = [new Float64Array(hop), Math.max(...counts)];
-    for (let frame = 0; frame < most; frame++) {
-      const expected = grids.map((grid, packet) =>
-        frame < counts[packet] ? grid.expected.subarray(frame * hop, (frame + 1) * hop) : none,
-      );
-      const values = grids.map(() => new Int32Array(hop));
-      PASSES.forEach(([start, stride], number) => {
-        walk.kinds(number, expected, values).forEach((kinds, packet) => {
-          if (frame >= counts[packet]) return;
-          const coded = code(packet, kinds, (i) => frame * hop + start + i * stride);
-          coded.forEach((value, i) => (values[packet][start + i * stride] = value));
-        });
-      });
-      walk.push(values);
-    }
-  }
-}
-
-/** The integers of a packet, and their kinds of distribution, before any is known. */
-function emptyPacket(/** @type {import("./bands.js").Grid} */ { steps }) {
-  return { integers: new Int32Array(steps.length), kinds: new Int32Array(steps.length) };
-}
-
-/**
- * @param {{integers: Int32Array, kinds: Int32Array}} packet
- * @param {Int32Array} values of a pass
- * @param {Int32Array} kinds
- * @param {(i: number) => number} bins the place of each in the packet
- */
-function keep(packet, values, kinds, bins) {
-  kinds.forEach((kind, i) => {
-    packet.kinds[bins(i)] = kind;
-    packet.integers[bins(i)] = values[i];
-  });
 }

@@ -141,11 +141,8 @@ function linearIn(model, name, bits) {
   const [weight, bias] = [model.tensor(`${name}.weight`), model.tensor(`${name}.bias`)];
   const outputs = weight.shape[0];
   const unit = 2 ** (bits - sumBits(weight.data.length / outputs));
-  return new Linear(
-    Float64Array.from(weight.data, (value) => value * unit),
-    Float64Array.from(bias.data, (value) => value * unit),
-    outputs,
-  );
+  const scaled = (/** @type {ArrayLike<number>} */ values) => new Float64Array(values).map((value) => value * unit);
+  return new Linear(scaled(weight.data), scaled(bias.data), outputs);
 }
 
 /** The sum of layers, as one layer of their inputs side by side. */

@@ -49,11 +49,11 @@ export function toKbps(codec, audio, kbps, shaping, encodeAt) {
     Math.log((Math.max(bits, 1) / pieces.reduce((sum, piece) => sum + piece.length, 0)) * (codec.sampleRate / 1000));
   const rounded = (/** @type {number} */ step, /** @type {Float64Array[]} */ pieces) =>
     logRate(
-      pieces.reduce((sum, piece) => sum + roundedBits(piece, codec.grid(piece, { step, shaping }).steps), 0),
+      pieces.reduce((sum, piece) => sum + roundedBits(piece, codec.packets.grid(piece, { step, shaping }).steps), 0),
       pieces,
     );
   const coded = (/** @type {number} */ step, /** @type {Float64Array[]} */ pieces) => {
-    const { payloads } = codec.encodePackets(pieces, { step, shaping });
+    const { payloads } = codec.packets.encode(pieces, { step, shaping });
     return logRate(8 * payloads.reduce((sum, payload) => sum + writePacket(0, payload).length, 0), pieces);
   };
   const start = firstStep(pieces(audio, codec), seconds, wanted, rounded, coded);
@@ -78,16 +78,16 @@ export function toSnr(codec, audio, wanted, shaping, encodeAt) {
   const total = (/** @type {Float64Array[]} */ pieces) => pieces.reduce((sum, piece) => sum + energy(piece), 0);
   const rounded = (/** @type {number} */ step, /** @type {Float64Array[]} */ pieces) => {
     const error = pieces.reduce((sum, piece) => {
-      const { steps } = codec.grid(piece, { step, shaping });
+      const { steps } = codec.packets.grid(piece, { step, shaping });
       return sum + difference(piece, piece.map((value, place) => roundedTo(value, steps[place])));
     }, 0);
     return decibels(total(pieces), error);
   };
   const coded = (/** @type {number} */ step, /** @type {Float64Array[]} */ pieces) => {
-    const heard = codec
-      .encodePackets(pieces, { step, shaping })
-      .decoded()
-      .map((read) => codec.restoration({ step, shaping }).push(read));
+    const heard = codec.packets
+      .encode(pieces, { step, shaping })
+      .read()
+      .map(({ decoded }) => codec.restoration({ step, shaping }).push(decoded));
     return decibels(
       total(pieces),
       pieces.reduce((sum, piece, place) => sum + difference(piece, heard[place]), 0),
