@@ -14,7 +14,7 @@ import numpy as np
 
 from telucodec.audio.samples import checked
 from telucodec.audio.spool import Spool
-from telucodec.errors import ContainerError, ModelError
+from telucodec.errors import ContainerError
 from telucodec.files import container
 from telucodec.files.container import Header, Mode
 from telucodec.files.packets import Packet, packets_of
@@ -45,11 +45,7 @@ def load(folder: Path | str | None = None, kinds: Iterable[str] = KINDS, threads
     Raises:
         ModelError: none of the `kinds` is there. A damaged one is reported when it is first needed.
     """
-    folder = SHIPPED if folder is None else Path(folder)
-    present = {kind: folder / kind for kind in kinds if (folder / kind).is_dir()}
-    if not present:
-        raise ModelError(f"no model in {folder}: there is no folder {' or '.join(kinds)}")
-    return Codec(Models(present, threads))
+    return Codec(Models.below(SHIPPED if folder is None else Path(folder), tuple(kinds), threads))
 
 
 class Codec:
@@ -137,10 +133,7 @@ class Codec:
         audio = audio if isinstance(audio, Spool) else checked(audio)
         if point.tokens is None:
             return self._waveform_files.write(audio, point, progress, strict)
-        coder = self._token_coder(point.tokens)
-        if point.kbps is None:
-            return self._token_files.encode(audio, coder.num_codebooks)
-        return self._token_files.fitted(audio, coder.num_codebooks, point.kbps, strict)
+        return self._token_files.encode(audio, self._token_coder(point.tokens).num_codebooks, point.kbps, strict)
 
     def decode(self, data: bytes, lenient: bool = False, enhance: bool = True) -> np.ndarray:
         """The bytes of a file to float32 audio [samples]. Values may lie beyond [-1, 1] where the speech was loud.
@@ -164,7 +157,7 @@ class Codec:
         """As `decode`, a stretch at a time, in bounded memory."""
         header, samples, packets = self._opened(data, lenient)
         if header.mode is Mode.TOKENS:
-            blocks = self._token_blocks(header, packets, lenient)
+            blocks = self._token_coder(0).blocks(self._token_files.read(header, packets, lenient))
         else:
             blocks = self._waveform_files.read(header, packets, lenient, enhance)
         for block in blocks if samples else ():
@@ -240,9 +233,7 @@ class Codec:
             CodecError: these are not tokens, or not as many frames as a recording of that length has.
             ModelError: there is no token model, or it is damaged.
         """
-        tokens = self._checked(tokens)
-        whole = max(tokens.shape[1] - 1, 0) * self._tokens.hop
-        return self._token_files.write(tokens, whole if samples is None else integer("samples", samples))
+        return self._token_files.write(self._checked(tokens), None if samples is None else integer("samples", samples))
 
     def read_tokens(self, data: bytes, lenient: bool = False) -> np.ndarray:
         """The bytes of a file to its tokens [N, frames], int64; -1 where a frame uses fewer codebooks.
@@ -266,10 +257,7 @@ class Codec:
             CodecError: these are not tokens.
             ModelError: there is no token model, or it is damaged.
         """
-        tokens = self._checked(tokens)
-        starts = range(0, tokens.shape[1], self._token_files.packet_frames)  # packets know nothing of each other
-        packets = np.split(tokens, starts[1:], axis=1)
-        return np.concatenate([self._tokens.coder.bits(packet) for packet in packets], axis=1)
+        return self._token_files.bits(self._checked(tokens))
 
     def token_encoder(self, num_codebooks: int = 0) -> TokenStreamEncoder:
         """`tokenize` for speech as it arrives: `push` samples, then `finish`."""
@@ -296,9 +284,6 @@ class Codec:
     def _token_coder(self, num_codebooks: int) -> TokenPackets:
         """Of that many codebooks, 0: all."""
         return TokenPackets(self._tokens, integer("tokens", num_codebooks) or self._tokens.num_codebooks)
-
-    def _token_blocks(self, header: Header, packets: list[Packet], lenient: bool) -> Iterator[np.ndarray]:
-        return self._token_coder(0).blocks(self._token_files.read(header, packets, lenient))
 
     @functools.cached_property
     def _tokens(self) -> TokenEngine:

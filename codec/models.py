@@ -7,7 +7,7 @@ and the SHA-256 of each file). `telucodec.networks.runtime` writes the last two 
 import functools
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -110,6 +110,18 @@ class Models:
     def __init__(self, folders: Mapping[str, Path], threads: int = 1):
         self.folders, self._threads = folders, threads
         self._read: dict[str, ModelFolder] = {}
+
+    @classmethod
+    def below(cls, folder: Path, kinds: Collection[str], threads: int) -> "Models":
+        """The models in subfolders that have the names of their kinds.
+
+        Raises:
+            ModelError: there is none.
+        """
+        present = {kind: folder / kind for kind in kinds if (folder / kind).is_dir()}
+        if not present:
+            raise ModelError(f"no model in {folder}: there is no folder {' or '.join(kinds)}")
+        return cls(present, threads)
 
     def __reduce__(self) -> tuple[type["Models"], tuple[Mapping[str, Path], int]]:
         return Models, (self.folders, self._threads)

@@ -26,16 +26,30 @@ class TokenFiles:
         """Frames of a packet; the last packet of a file has the rest."""
         return round(container.PACKET_SECONDS * self.engine.sample_rate / self.engine.hop)
 
-    def write(self, tokens: np.ndarray, samples: int) -> bytes:
-        """The file of the tokens of a recording of so many samples.
+    def write(self, tokens: np.ndarray, samples: int | None) -> bytes:
+        """The file of the tokens of a recording of so many samples; None: all that the frames hold.
 
         Raises:
             CodecError: recordings of that length have another number of frames.
         """
+        if samples is None:
+            samples = max(tokens.shape[1] - 1, 0) * self.engine.hop
         return self._written((tokens >= 0).sum(0), samples, len(tokens), lambda start, stop: tokens[:, start:stop])
 
-    def encode(self, audio: Samples, num_codebooks: int) -> bytes:
-        """The file of audio [samples], with so many codebooks for every frame."""
+    def bits(self, tokens: np.ndarray) -> np.ndarray:
+        """Bits that each of tokens costs in a file."""
+        starts = range(0, tokens.shape[1], self.packet_frames)  # packets know nothing of each other
+        packets = np.split(tokens, starts[1:], axis=1)
+        return np.concatenate([self.engine.coder.bits(packet) for packet in packets], axis=1)
+
+    def encode(self, audio: Samples, num_codebooks: int, kbps: float | None, strict: bool) -> bytes:
+        """The file of audio [samples], with so many codebooks for every frame, or at a rate.
+
+        Raises:
+            CodecError: the rate is out of reach, and `strict`.
+        """
+        if kbps is not None:
+            return self._fitted(audio, num_codebooks, kbps, strict)
         rows = TokenPackets(self.engine, num_codebooks).coded(audio)
         used = np.full(len(rows), num_codebooks, np.int8)
         return self._written(used, len(audio), num_codebooks, lambda start, stop: rows[start:stop].T)
@@ -67,7 +81,7 @@ class TokenFiles:
             written.write(container.write_packet(number, payload))
         return written.getvalue()
 
-    def fitted(self, audio: Samples, num_codebooks: int, kbps: float, strict: bool) -> bytes:
+    def _fitted(self, audio: Samples, num_codebooks: int, kbps: float, strict: bool) -> bytes:
         """Audio [samples] to the largest file of at most so many kbit/s, the codebooks shared out among its frames.
 
         If even a file without any tokens takes more, it is that, with a warning.

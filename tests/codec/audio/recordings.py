@@ -71,3 +71,16 @@ def write_variable_mp3(path: Path, audio: np.ndarray, rate: int) -> Path:
     assert b"Xing" in content[first:second]
     path.write_bytes(content[second:])
     return path
+
+
+def cut(path: Path, share: float) -> Path:
+    """Leave only the first bytes of a file."""
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    return path
+
+
+def joined(path: Path, *others: Path) -> Path:
+    """One file of the bytes of others."""
+    path.write_bytes(b"".join(other.read_bytes() for other in others))
+    return path
