@@ -13,11 +13,12 @@ BLOCK = 1 << 13  # frames that are looked at together: a table of slopes for hou
 def depths(errors: np.ndarray | Rows, mean: float) -> np.ndarray:
     """The number of codebooks of each frame [frames]: the next ones go where they take away most of the error.
 
-    A codebook that helps little by itself counts with those after it, by the convex hull of errors over codebooks (Shoham and
-    Gersho, "Efficient bit allocation for an arbitrary set of quantizers", IEEE TASSP 36, 1988).
+    A frame's error counts by its distance from silence. A codebook that helps little by itself counts with those after it, by the
+    convex hull of errors over codebooks (Shoham and Gersho, "Efficient bit allocation for an arbitrary set of quantizers", IEEE
+    TASSP 36, 1988).
 
     Args:
-        errors: [frames, num_codebooks + 1] squared error with 0, 1, ... codebooks, float32.
+        errors: [frames, num_codebooks + 1] squared error with 0, 1, ... codebooks, float32; with 0 it is that of silence.
         mean: over the frames; met as nearly as frames allow.
     """
     num_codebooks = errors[:1].shape[1] - 1
@@ -66,7 +67,7 @@ def _gains(errors: np.ndarray, least: int) -> np.ndarray:
         least: number of codebooks of a frame that has any.
     """
     number = np.arange(errors.shape[1], dtype=np.float32)
-    errors = np.where((number > 0) & (number < least), errors[:, :1], errors)
+    errors = np.where((number > 0) & (number < least), errors[:, :1], errors) * np.sqrt(errors[:, :1])
     apart = number - number[:, None]
     with np.errstate(divide="ignore", invalid="ignore"):
         slopes = (errors[:, :, None] - errors[:, None, :]) / apart  # [frames, from, to]

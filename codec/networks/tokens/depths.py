@@ -9,16 +9,17 @@ LEAST = 2 / 3  # of the mean number of codebooks: a frame that has any has that 
 def depths(errors: Tensor, mean: Tensor) -> Tensor:
     """The number of codebooks of each frame [batch, frames], given their mean: most where they lower errors most.
 
-    A codebook that helps little by itself counts together with those after it, by the convex hull of errors over
-    codebooks (Shoham and Gersho, "Efficient bit allocation for an arbitrary set of quantizers", IEEE TASSP 36, 1988).
+    A frame's error counts by its distance from silence. A codebook that helps little by itself counts together with
+    those after it, by the convex hull of errors over codebooks (Shoham and Gersho, "Efficient bit allocation for an
+    arbitrary set of quantizers", IEEE TASSP 36, 1988).
 
     Args:
-        errors: [batch, frames, num_codebooks + 1], squared error with 0, 1, ... codebooks.
+        errors: [batch, frames, num_codebooks + 1], squared error with 0, 1, ... codebooks; with 0, that of silence.
         mean: [batch], over the frames of an item; met as closely as whole frames allow.
     """
     number = torch.arange(errors.shape[2], device=errors.device, dtype=errors.dtype)
     least = (LEAST * mean.to(errors.dtype)).round()[:, None, None]
-    errors = torch.where((number > 0) & (number < least), errors[..., :1], errors)
+    errors = torch.where((number > 0) & (number < least), errors[..., :1], errors) * errors[..., :1].sqrt()
     apart = number - number[:, None]
     slopes = (errors[..., :, None] - errors[..., None, :]) / apart  # [..., from, to]
     slopes = slopes.masked_fill(apart <= 0, -torch.inf)

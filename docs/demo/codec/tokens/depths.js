@@ -4,8 +4,9 @@ import { rint } from "../layers.js";
 const LEAST = 2 / 3; // of the mean number of codebooks; a frame that has any has that many, since uneven frames sound worse
 
 /**
- * The number of codebooks of each frame: the next ones go where they take away most of the error.
- * @param {Float32Array[]} errors of each frame: its squared error with 0, 1, ... codebooks
+ * The number of codebooks of each frame: the next ones go where they take away most of the error. A frame's
+ * error counts by its distance from silence.
+ * @param {Float32Array[]} errors of each frame: its squared error with 0, 1, ... codebooks; with 0 it is that of silence
  * @param {number} mean over the frames; met as nearly as frames allow
  */
 export function depths(errors, mean) {
@@ -24,7 +25,8 @@ export function depths(errors, mean) {
  * @param {number} least number of codebooks of a frame that has any
  */
 function gainsOf(errors, least) {
-  const allowed = errors.map((error, number) => (number > 0 && number < least ? errors[0] : error));
+  const distance = Math.fround(Math.sqrt(errors[0]));
+  const allowed = errors.map((error, number) => (number > 0 && number < least ? errors[0] : error) * distance);
   const gains = new Float32Array(errors.length - 1).fill(Infinity);
   for (let number = 0; number < gains.length; number++)
     for (let from = 0; from <= number; from++) {
