@@ -184,6 +184,7 @@ export class TokenCodec {
       keyPackets: 1,
       settings: [most, mean],
       ownSteps: false,
+      dtx: false,
     };
     const parts = [writeHeader(header)];
     for (let start = 0; start < codes.length; start += packetFrames)

@@ -6,6 +6,7 @@ import { RangeDecoder, RangeEncoder } from "../range_coder.js";
 import { Bands } from "./bands.js";
 import { Synthesis } from "./concealment.js";
 import { ContextModel, Walk } from "./context.js";
+import { Background, resumes } from "./dtx.js";
 import { Restoration } from "./enhancer.js";
 import { IntegerCoder } from "./entropy.js";
 import { BANDS, FULL_SHAPING, GROUP, LEVEL_HISTORY, PASSES } from "./grids.js";
@@ -81,6 +82,7 @@ export class WaveformCodec {
         keyPackets: 1,
         settings: [settings.step, settings.shaping],
         ownSteps: false,
+        dtx: false,
       }),
     ];
     const size = packetFrames * this.hop;
@@ -141,7 +143,8 @@ export class WaveformCodec {
   }
 
   /**
-   * The audio of packets, of so many samples, and the bits that each frame costs; lost packets are concealed.
+   * The audio of packets, of so many samples, the bits that each frame costs, and how many packets are missing. These are
+   * concealed; where packets were left out in a pause, there is comfort noise.
    * @param {import("../container.js").Header} header
    * @param {import("../container.js").Packet[]} packets
    * @param {number} samples
@@ -152,24 +155,29 @@ export class WaveformCodec {
     const { hop } = this;
     const restoration = new Restoration(enhance && header.settings[1] ? this._enhancer : null, hop);
     const synthesis = new Synthesis(hop);
+    const background = header.dtx ? new Background(hop) : null;
     const audio = new Float32Array(packets.reduce((sum, { frames }) => sum + frames, 0) * hop);
     /** @type {number[]} */
     const bits = [];
-    this._read(header, packets, (read, frames) => {
+    let missing = 0;
+    this._read(header, packets, (read, { payload, frames }) => {
+      if (read) background?.push(read.decoded);
+      else if (background?.isKnown) read = { decoded: background.noise(frames), spent: new Float64Array(frames) };
+      else missing += +!payload;
       if (!read) restoration.skip(frames * hop);
       const heard = read ? synthesis.push(restoration.push(read.decoded)) : synthesis.conceal(frames);
       audio.set(heard, bits.length * hop);
       bits.push(...(read ? read.spent : new Float64Array(frames)));
       progress((bits.length * hop) / audio.length);
     });
-    return { audio: audio.subarray(hop, hop + samples), bits }; // the first hop lies before the recording
+    return { audio: audio.subarray(hop, hop + samples), bits, missing }; // the first hop lies before the recording
   }
 
   /**
-   * Calls `use` with what each packet holds, null if it is lost, and its number of frames.
+   * Calls `use` with what each packet holds, null if it is not there, and the packet.
    * @param {import("../container.js").Header} header
    * @param {import("../container.js").Packet[]} packets
-   * @param {(read: Read | null, frames: number) => void} use
+   * @param {(read: Read | null, packet: import("../container.js").Packet) => void} use
    */
   _read(header, packets, use) {
     const isEmpty = (/** @type {import("../container.js").Packet} */ { payload }) =>
@@ -182,7 +190,7 @@ export class WaveformCodec {
       const some = packets.slice(start, start + SIDE_BY_SIDE);
       const whole = some.filter((packet) => packet.payload && !isEmpty(packet));
       const read = this._independent(header, whole);
-      for (const packet of some) use(whole.includes(packet) ? read[whole.indexOf(packet)] : null, packet.frames);
+      for (const packet of some) use(whole.includes(packet) ? read[whole.indexOf(packet)] : null, packet);
     }
   }
 
@@ -203,17 +211,18 @@ export class WaveformCodec {
   }
 
   /**
-   * Packets each of which goes on from the one before, up to the next key packet or one that is empty; after a lost one the
-   * rest is lost.
+   * Packets each of which goes on from the one before, up to the next key packet, one that is empty or the end of a pause;
+   * after a lost one the rest is lost.
    * @param {import("../container.js").Header} header
    * @param {import("../container.js").Packet[]} packets
    * @param {(packet: import("../container.js").Packet) => boolean} isEmpty
-   * @param {(read: Read | null, frames: number) => void} use
+   * @param {(read: Read | null, packet: import("../container.js").Packet) => void} use
    */
   _dependent(header, packets, isEmpty, use) {
     let [walk, broken] = [this._start(header, 1), false];
     for (const packet of packets) {
-      if (packet.number % header.keyPackets === 0) [walk, broken] = [this._start(header, 1), false];
+      if (packet.number % header.keyPackets === 0 || (header.dtx && resumes(packet.payload)))
+        [walk, broken] = [this._start(header, 1), false];
       /** @type {Read | null} */
       let read = null;
       if (isEmpty(packet)) {
@@ -226,7 +235,7 @@ export class WaveformCodec {
         }
         broken = !read;
       }
-      use(read, packet.frames);
+      use(read, packet);
     }
   }
 
