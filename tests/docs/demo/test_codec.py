@@ -144,7 +144,7 @@ def test_pauses_in_which_nothing_is_sent_have_the_same_noise(page, telu, setting
         torn = data.replace(sent[lost], b"")
         decoded = page.decode(torn, enhance=False)
         assert np.array_equal(decoded.audio, telu.decode(torn, lenient=True, enhance=False))
-        assert ("damaged or missing" in decoded.damage) == (lost == 6)
+        assert lost != 6 or "damaged or missing" in decoded.damage  # of a pause it cannot be known
 
 
 @pytest.mark.parametrize("point", [{"tokens": 8}, {"step": 500}, {"step": 300, "perception": 1}])
