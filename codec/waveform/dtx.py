@@ -15,7 +15,10 @@ from telucodec.waveform.restoration import Decoded
 
 REMEMBERED = 14  # frames of noise, 210 ms
 RESUMES = b"\0"  # at the end of a payload that starts afresh, though its number is not that of a key packet; else none ends so
-NEAR = 10**0.73  # of energies: a level and a half, 7.3 dB
+NEAR_BAND, NEAR = (
+    9.8,
+    3.0,
+)  # dB by which noise may differ from the background: in any band (two levels), and in the mean of all
 INAUDIBLE = float(LEVEL_RMS[2]) ** 2  # mean energy of coefficients
 
 
@@ -89,4 +92,5 @@ class PauseDetector:
             energy @ self._bands.members / self._bands.sizes + INAUDIBLE
             for energy in (np.square(frames.amplitude).mean(0), self._background.energy)
         )
-        return bool((now <= NEAR * before).all() and (before <= NEAR * now).all())
+        difference = 10 * np.log10(now / before)
+        return bool(np.abs(difference).max() <= NEAR_BAND and abs(difference.mean()) <= NEAR)
