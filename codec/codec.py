@@ -171,6 +171,7 @@ class Codec:
         *,
         kbps: float | None = None,
         independent: bool = False,
+        dtx: bool = False,
     ) -> StreamEncoder:
         """An encoder for speech as it arrives, with a latency of 30 ms; with `perception` or `kbps`, of 45 ms.
 
@@ -181,12 +182,14 @@ class Codec:
                 follows the speech.
             independent: every packet decodes by itself, for networks that lose packets; it costs about 1 kbit/s. Otherwise one
                 packet a second does, and a lost one takes those before the next with it.
+            dtx: discontinuous transmission: in pauses, `push` returns nothing but a packet every 480 ms, and the decoder makes
+                comfort noise like the background. Needs `perception`.
 
         Raises:
-            CodecError: not exactly one of `step` and `kbps`, or a value out of range.
+            CodecError: not exactly one of `step` and `kbps`, a value out of range, or `dtx` without `perception`.
             ModelError: the waveform model is not there, or damaged.
         """
-        return self._waveform_files.live(OperatingPoint(step=step, kbps=kbps, perception=perception), independent)
+        return self._waveform_files.live(OperatingPoint(step=step, kbps=kbps, perception=perception), independent, dtx)
 
     def stream_decoder(self, enhance: bool = True, lenient: bool = False) -> StreamDecoder:
         """A decoder for bytes as they arrive.

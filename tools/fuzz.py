@@ -30,8 +30,15 @@ def seeds(telu: telucodec.Codec) -> list[bytes]:
     """Files of one packet, of two, of none, and streams of many: as short as that allows, so that many can be tried."""
     audio = speech(2.1, seed=2)
     short = audio[:3200]
-    encoders = telu.stream_encoder(250), telu.stream_encoder(kbps=24, perception=1.0, independent=True)
-    streams = [encoder.push(short) + encoder.finish() for encoder in encoders]
+    pauses = np.concatenate([short, np.zeros(8000, np.float32)])
+    streams = [
+        encoder.push(sound) + encoder.finish()
+        for encoder, sound in (
+            (telu.stream_encoder(250), short),
+            (telu.stream_encoder(kbps=24, perception=1.0, independent=True), short),
+            (telu.stream_encoder(250, 1.0, dtx=True), pauses),
+        )
+    ]
     files = [telu.encode(short, step=250), telu.encode(short, step=250, perception=0.7), telu.encode(short, tokens=3)]
     longer = [telu.encode(audio, tokens=1), telu.encode(audio, tokens=4, kbps=1)]
     return [*files, telu.encode(audio[:0], step=9), *streams, *longer]
@@ -41,7 +48,11 @@ def damaged(random: np.random.Generator, data: bytes) -> bytes:
     """A few random changes; sometimes with the checksums made to fit."""
     header, start = container.read_header(data)
     count = header.packets(HOPS[header.mode])
-    parts = list(container.read_packets(data, start, count))
+    parts = [
+        packet
+        for packet in container.read_packets(data, start, count, most_left_out=header.most_left_out)
+        if packet[1] is not None
+    ]
     head, fits = bytearray(data[:start]), random.random() < 0.5
     if fits:  # change what the checksums cover, then compute them anew
         if random.random() < 0.5:

@@ -25,7 +25,7 @@ def run(options: argparse.Namespace) -> None:
         "packet_frames": header.packet_frames,
         "key_packets": header.key_packets,
         **dict(zip(names, header.settings, strict=True)),
-        **({"own_steps": header.own_steps} if header.mode is Mode.WAVEFORM else {}),
+        **({"own_steps": header.own_steps, "dtx": header.dtx} if header.mode is Mode.WAVEFORM else {}),
     }
     if options.json:
         print(json.dumps(facts, indent=2))

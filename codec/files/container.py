@@ -19,7 +19,8 @@ NUMBER_FACTOR = 0x9E3779 | 1  # odd, so that a number can be computed from a che
 NUMBER_INVERSE = pow(NUMBER_FACTOR, -1, 1 << 24)
 MOST_LOST = 4096  # packets of a file that a lenient reader replaces by default
 PACKET_SECONDS = 2.0  # a packet decodes by itself; a longer one costs fewer bits and loses more when it is damaged
-OWN_STEPS = 32  # in the byte of the shaping
+OWN_STEPS, DTX = 32, 64  # in the byte of the shaping
+MOST_LEFT_OUT = 15  # packets in a row, in the pauses of a stream that leaves them out (discontinuous transmission)
 MAX_SAMPLES = 1 << 40
 MAX_PACKET_FRAMES = 4096
 MAX_KEY_PACKETS = 4096
@@ -44,6 +45,7 @@ class Header:
     key_packets: int  # packets from one that is decodable by itself to the next
     settings: tuple[int, ...]  # waveform: step, shaping; tokens: most codebooks of a frame, their mean or 0
     own_steps: bool = False  # waveform: each packet has its own step; that of the settings is where they start from
+    dtx: bool = False  # waveform, with shaping, of unknown length: packets are left out in pauses
 
     def __post_init__(self) -> None:
         allowed = {
@@ -57,6 +59,11 @@ class Header:
             ("frames a packet", 1 <= self.packet_frames <= MAX_PACKET_FRAMES, self.packet_frames),
             ("packets a key", 1 <= self.key_packets <= MAX_KEY_PACKETS, self.key_packets),
             ("own steps", not self.own_steps or self.mode is Mode.WAVEFORM, self.own_steps),
+            (
+                "dtx",
+                not self.dtx or (self.mode is Mode.WAVEFORM and self.samples is None and any(self.settings[1:])),
+                self.dtx,
+            ),
             ("settings", len(self.settings) == len(allowed), self.settings),
             (
                 "settings",
@@ -67,6 +74,11 @@ class Header:
         for name, fine, value in checks:
             if not fine:
                 raise ContainerError(f"{name} {value!r} is outside what the format allows")
+
+    @property
+    def most_left_out(self) -> int:
+        """Packets that may be missing in a row though nothing was lost."""
+        return MOST_LEFT_OUT if self.dtx else 0
 
     def frames(self, hop: int) -> int | None:
         """Number of frames of `hop` samples; None for a stream of unknown length."""
@@ -91,7 +103,7 @@ def write_header(header: Header) -> bytes:
     body += _varint(header.packet_frames) + _varint(header.key_packets)
     if header.mode is Mode.WAVEFORM:
         step, shaping = header.settings
-        body += step.to_bytes(2, "big") + bytes([shaping | OWN_STEPS * header.own_steps])
+        body += step.to_bytes(2, "big") + bytes([shaping | OWN_STEPS * header.own_steps | DTX * header.dtx])
     else:
         body += bytes(header.settings)
     return bytes(body) + (zlib.crc32(body) & 0xFFFF).to_bytes(2, "big")
@@ -115,10 +127,10 @@ def read_header(data: bytes) -> tuple[Header, int]:
         stored = int.from_bytes(_exactly(data, place + width, 2), "big")
         if zlib.crc32(data[: place + width]) & 0xFFFF != stored:
             raise ContainerError("the header is damaged (its checksum does not fit)")
-        values, own_steps = tuple(data[place : place + width]), False
+        values, flags = tuple(data[place : place + width]), 0
         if width == 3:
-            own_steps = bool(values[2] & OWN_STEPS)
-            values = 256 * values[0] + values[1], values[2] - OWN_STEPS * own_steps
+            flags = values[2] & (OWN_STEPS | DTX)
+            values = 256 * values[0] + values[1], values[2] - flags
         header = Header(
             mode=Mode(data[4]),
             model=bytes(data[5:9]),
@@ -127,7 +139,8 @@ def read_header(data: bytes) -> tuple[Header, int]:
             packet_frames=packet_frames,
             key_packets=key_packets,
             settings=values,
-            own_steps=own_steps,
+            own_steps=bool(flags & OWN_STEPS),
+            dtx=bool(flags & DTX),
         )
     except IndexError:
         raise ContainerError(f"the file ends within its header, after {len(data)} bytes") from None
@@ -148,11 +161,17 @@ def write_end(samples: int) -> bytes:
 
 
 def read_packets(
-    data: bytes, place: int, count: int | None, lenient: bool = False, most_lost: int = MOST_LOST
+    data: bytes,
+    place: int,
+    count: int | None,
+    lenient: bool = False,
+    most_lost: int = MOST_LOST,
+    most_left_out: int = 0,
 ) -> Iterator[tuple[int, bytes | None]]:
-    """Numbers and payloads of the packets from `place` on; the payload of a lost packet is None.
+    """Numbers and payloads of the packets from `place` on; the payload of one that is lost or left out is None.
 
-    A stream of unknown length (`count` None) ends with number -1 and the payload of its end mark.
+    A stream of unknown length (`count` None) ends with number -1 and the payload of its end mark. In a row, `most_left_out`
+    packets do not count as lost.
 
     Raises:
         ContainerError: unless `lenient`, a packet is damaged or missing, or bytes follow the last one; with `lenient`, more
@@ -161,7 +180,7 @@ def read_packets(
     expected, lost, budget = 0, 0, SEARCH_FACTOR * (len(data) + 1)
     while count is None or expected < count:
         packet = _packet_at(data, place)
-        if packet is None or not _follows(packet[0], expected, count, most_lost if lenient else 0):
+        if packet is None or not _follows(packet[0], expected, count, most_lost if lenient else most_left_out):
             if not lenient:
                 raise ContainerError(_damage(data, place, expected, count))
             packet, place, budget = _search(data, place + 1, expected, count, most_lost, budget)
@@ -171,7 +190,7 @@ def read_packets(
         if number == -1:
             yield -1, payload
             return
-        lost += number - expected
+        lost += max(number - expected - most_left_out, 0)
         _check_lost(lost, most_lost)
         yield from ((missing, None) for missing in range(expected, number))
         yield number, payload

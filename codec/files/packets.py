@@ -10,7 +10,7 @@ SIDE_BY_SIDE = 24  # packets of a file that are coded at once: more is hardly fa
 SIDE_BY_SIDE_FRAMES = 1 << 12  # of packets longer than those of our files, fewer are decoded at once
 MOST_LOST_FRAMES = 1 << 18  # more than an hour: what a lenient decoder replaces in one file
 
-Packet = tuple[int, bytes | None, int]  # number, payload (None: lost), frames
+Packet = tuple[int, bytes | None, int]  # number, payload (None: lost or left out), frames
 
 
 def packets_of(header: Header, hop: int, data: bytes, place: int, lenient: bool) -> tuple[int, list[Packet]]:
@@ -20,7 +20,8 @@ def packets_of(header: Header, hop: int, data: bytes, place: int, lenient: bool)
         ContainerError: the file is damaged; with `lenient`, so much of it that little is left.
     """
     size, frames = header.packet_frames, header.frames(hop)
-    read = list(container.read_packets(data, place, header.packets(hop), lenient, MOST_LOST_FRAMES // size))
+    most_lost, most_left_out = MOST_LOST_FRAMES // size, header.most_left_out
+    read = list(container.read_packets(data, place, header.packets(hop), lenient, most_lost, most_left_out))
     if frames is not None and header.samples is not None:
         return header.samples, [(number, payload, min(size, frames - number * size)) for number, payload in read]
     end = read[-1][1] if read and read[-1][0] == -1 else None
@@ -30,7 +31,7 @@ def packets_of(header: Header, hop: int, data: bytes, place: int, lenient: bool)
     most = max(len(packets) * size - 1, 0) * hop
     samples = most if end is None else container.read_end(end)
     missing = container.stream_packets(samples, hop, size) - len(packets)
-    if samples > most and (not lenient or missing > MOST_LOST_FRAMES // size):
+    if samples > most and missing > (most_lost if lenient else most_left_out):
         raise ContainerError(f"the end mark of the stream names {samples} samples, but its packets hold at most {most}")
     return samples, packets + [(number, None, size) for number in range(len(packets), len(packets) + missing)]
 

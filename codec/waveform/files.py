@@ -81,11 +81,16 @@ class WaveformFiles:
             numbers, payloads, counts = map(list, zip(*group, strict=True))
             yield decoder.decode(numbers, payloads, counts)
 
-    def live(self, point: OperatingPoint, independent: bool) -> StreamEncoder:
+    def live(self, point: OperatingPoint, independent: bool, dtx: bool) -> StreamEncoder:
         """An encoder for speech as it comes, at a step, or at steps that keep the rate below a limit.
 
         A packet holds one frame; two where frames share levels, or where every byte counts.
+
+        Raises:
+            CodecError: `dtx` without perception.
         """
+        if dtx and not point.perception:
+            raise CodecError("dtx needs perception above 0: comfort noise has the levels of its bands")
         control, step = None, point.step
         frames = GROUP if point.perception or step is None else 1
         if step is None:
@@ -93,14 +98,14 @@ class WaveformFiles:
             step = control.start
         chosen = settings(step, point.perception)
         key = 1 if independent else round(LIVE_KEY_SECONDS * self._rate / self._hop / frames)
-        header = self._header(chosen, None, frames, key, own_steps=control is not None)
+        header = self._header(chosen, None, frames, key, own_steps=control is not None, dtx=dtx)
         return StreamEncoder(self.reader(header, enhance=False), header, control=control)
 
     def _header(
-        self, chosen: Settings, samples: int | None, packet_frames: int, key_packets: int, own_steps: bool = False
+        self, chosen: Settings, samples: int | None, packet_frames: int, key_packets: int, **flags: bool
     ) -> Header:
         settings = tuple(chosen)
-        return Header(Mode.WAVEFORM, self._model, self._rate, samples, packet_frames, key_packets, settings, own_steps)
+        return Header(Mode.WAVEFORM, self._model, self._rate, samples, packet_frames, key_packets, settings, **flags)
 
 
 def settings(step: int, perception: float) -> Settings:

@@ -10,6 +10,7 @@ from telucodec.files import container
 from telucodec.waveform.engine import Walk
 from telucodec.waveform.grids import LAST_STEP
 from telucodec.waveform.own_steps import UNIT
+from telucodec.waveform.restoration import Decoded
 
 SHARE = 5  # a packet takes at most this part of the bits that are left: never all, so that the next ones have some too
 NATS_A_STEP = 0.0075  # by how much the logarithm of the rate grows with the step, about
@@ -22,6 +23,7 @@ HEADER, END = 8 * 20, 8 * len(container.write_end(container.MAX_SAMPLES - 1))  #
 class Trial(NamedTuple):
     packet: bytes  # as it is sent
     walk: Walk  # after it
+    frames: Decoded  # as a decoder reads them
 
 
 class RateControl:
@@ -47,11 +49,12 @@ class RateControl:
             raise CodecError(f"kbps of a stream must be at least {lowest:g}, got {kbps:g}")
         self._mean = 1000 * kbps / packets
         self.start = _on_grid(START + math.log(kbps / START_KBPS) / NATS_A_STEP)
-        self._step = float(self.start)
+        self._step = self._step_before = float(self.start)
 
     def pick(self, encode: Callable[[int], Trial]) -> Trial | None:
         """The trial at the step that the next packet gets; None if not even the coarsest fits: then it must hold nothing."""
         allowed, step = self._left / SHARE, _on_grid(self._step)
+        self._step_before = self._step
         trial, stride = encode(step), UNIT / 2
         self._follow(8 * len(trial.packet), allowed)
         while (bits := 8 * len(trial.packet)) > allowed:
@@ -63,6 +66,12 @@ class RateControl:
             trial = encode(step)
         self._spend(bits)
         return trial
+
+    def left_out(self) -> None:
+        """The packet that was picked last is not sent after all: it takes no bits, and moves no step."""
+        self._left += self._sent[-1]
+        self._sent[-1] = 0
+        self._step = self._step_before
 
     def _follow(self, bits: int, allowed: float) -> None:
         """Move the step towards that at which a packet takes what it may, now that one takes so many bits."""

@@ -10,6 +10,7 @@ from telucodec.errors import ContainerError, DamagedPacketError
 from telucodec.files import container
 from telucodec.files.container import Header, Mode
 from telucodec.waveform.concealment import Synthesis
+from telucodec.waveform.dtx import RESUMES, Background
 from telucodec.waveform.packets import WaveformPackets
 from telucodec.waveform.restoration import Decoded, joined
 
@@ -19,23 +20,47 @@ MOST_LOST_SECONDS = 10  # a packet further ahead is none: of damaged ones, one i
 
 
 class FrameDecoder:
-    """Payloads of packets, in order, to audio; lost ones are concealed. With a packet the rest of its key period is lost."""
+    """Payloads of packets, in order, to audio; lost ones are concealed. With a packet the rest of its key period is lost.
+
+    Where nothing was sent in a pause, there is comfort noise.
+    """
 
     def __init__(self, coder: WaveformPackets, header: Header, lenient: bool):
         self.coder, self.header, self.lenient = coder, header, lenient
         self._walk, self._restoration, self._synthesis = coder.start(), coder.restoration(), Synthesis(coder.hop)
+        self._background = Background() if header.dtx else None
         self._broken = False
+        self._excused = lenient  # what broke it is no error
         self._first = True
 
-    def decode(self, numbers: list[int], payloads: list[bytes | None], counts: list[int]) -> np.ndarray:
-        """Payloads of consecutive packets with so many frames to the audio they complete."""
+    def decode(
+        self, numbers: list[int], payloads: list[bytes | None], counts: list[int], given_up: bool = False
+    ) -> np.ndarray:
+        """Payloads of consecutive packets with so many frames to the audio they complete.
+
+        Args:
+            numbers: of the packets.
+            payloads: None where there is none.
+            counts: of frames.
+            given_up: what is missing was given up; it may be, also where packets may not be lost.
+
+        Raises:
+            ContainerError: unless `lenient` or `given_up`, a packet is damaged, or missing outside of pauses.
+        """
         if self.header.key_packets == 1:
             packets = self._independent(payloads, counts)
         else:
-            packets = [self._dependent(*packet) for packet in zip(numbers, payloads, counts, strict=True)]
+            excused = self.lenient or given_up
+            packets = [self._dependent(*packet, excused) for packet in zip(numbers, payloads, counts, strict=True)]
+        if self._background is not None:
+            packets = [self._in_pauses(self._background, *packet) for packet in zip(packets, counts, strict=True)]
         parts = []
-        for lost, group in itertools.groupby(zip(packets, counts, strict=True), lambda pair: pair[0] is None):
-            frames, sizes = zip(*group, strict=True)
+        for lost, group in itertools.groupby(
+            zip(packets, payloads, numbers, counts, strict=True), lambda packet: packet[0] is None
+        ):
+            frames, sent, places, sizes = zip(*group, strict=True)
+            if lost and None in sent and not (self.lenient or given_up):
+                raise ContainerError(f"packet {places[sent.index(None)] + 1} is missing")
             parts.append(self._conceal(sum(sizes)) if lost else self._heard(frames))
         audio = np.concatenate(parts)
         # The first hop lies before the recording.
@@ -48,6 +73,13 @@ class FrameDecoder:
     def _conceal(self, count: int) -> np.ndarray:
         self._restoration.skip(count * self.coder.hop)
         return self._synthesis.conceal(count)
+
+    def _in_pauses(self, background: Background, frames: Decoded | None, count: int) -> Decoded | None:
+        """What a packet holds, or comfort noise where it may have been left out."""
+        if frames is None:
+            return background.noise(count) if background.is_known else None
+        background.push(frames)
+        return frames
 
     def _independent(self, payloads: list[bytes | None], counts: list[int]) -> list[Decoded | None]:
         payloads = [None if self._is_empty(payload) else payload for payload in payloads]
@@ -75,18 +107,23 @@ class FrameDecoder:
         """Whether the encoder had no bits for this packet."""
         return self.coder.own_steps and payload == b""
 
-    def _dependent(self, number: int, payload: bytes | None, count: int) -> Decoded | None:
-        if number % self.header.key_packets == 0:
+    def _dependent(self, number: int, payload: bytes | None, count: int, excused: bool) -> Decoded | None:
+        resumes = self.header.dtx and payload is not None and payload.endswith(RESUMES)
+        if resumes or number % self.header.key_packets == 0:
             self._walk, self._broken = self.coder.start(), False
         if self._is_empty(payload):
             self._walk, self._broken = self.coder.start(), False
             return None
-        if payload is not None and not self._broken:
+        if payload is None:
+            self._excused = excused
+        elif not self._broken:
             try:
                 return self.coder.decode([payload], [count], self._walk)[0]
             except DamagedPacketError:
                 if not self.lenient:
                     raise
+        elif not self._excused:
+            raise ContainerError(f"packet {number} is missing")
         self._broken = True
         return None
 
@@ -95,8 +132,8 @@ class StreamDecoder:
     """Pushed bytes of a `.tlc` stream come out as samples as early as possible.
 
     Over a network that loses packets, make it lenient, push each packet as it comes, and call `conceal` when one is due and
-    not there. A stream of unknown length is filled up to a whole packet; when it has `ended`, `samples` says how many of them
-    are speech.
+    not there. In the pauses of a stream with `dtx`, which sends nothing then, `conceal` gives comfort noise. A stream of unknown
+    length is filled up to a whole packet; when it has `ended`, `samples` says how many of them are speech.
     """
 
     def __init__(self, coder: Callable[[Header], WaveformPackets], lenient: bool = False):
@@ -116,7 +153,8 @@ class StreamDecoder:
         concealed is left out.
 
         Raises:
-            ContainerError: the header is damaged, or the stream holds tokens; unless lenient, a packet is damaged or missing.
+            ContainerError: the header is damaged, or the stream holds tokens; unless lenient, a packet is damaged or missing
+                outside of pauses.
             ModelError: the stream was made with another model, or there is no waveform model.
         """
         self._data += data
@@ -129,11 +167,14 @@ class StreamDecoder:
         return np.concatenate(parts).astype(np.float32)
 
     def conceal(self, packets: int = 1) -> np.ndarray:
-        """Float32 samples in the place of the next packets, which are not waited for; none before the header or after the end."""
+        """Float32 samples in the place of the next packets, which are not waited for; none before the header or after the end.
+
+        In a pause it is comfort noise.
+        """
         if self._decoder is None or self.ended:
             return np.zeros(0, np.float32)
         self._searching = self._lenient and bool(self._data)
-        return self._missing(self._decoder, self._number + packets).astype(np.float32)
+        return self._missing(self._decoder, self._number + packets, given_up=True).astype(np.float32)
 
     def _begun(self) -> FrameDecoder | None:
         """The decoder, once the header is there."""
@@ -153,7 +194,7 @@ class StreamDecoder:
     def _next(self, decoder: FrameDecoder) -> tuple[int, bytes] | None:
         """The number and payload of the next packet, once it is there."""
         header, hop = decoder.header, decoder.coder.hop
-        count, most_lost = header.packets(hop), self._most_lost(header, hop)
+        count, most_lost = header.packets(hop), self._most_missing(header, hop)
         # No packet is longer, so a damaged length keeps nobody waiting.
         longest = LONGEST + MOST_BYTES * header.packet_frames * hop
         packet = None
@@ -175,8 +216,10 @@ class StreamDecoder:
         del self._data[:end]
         return number, payload
 
-    def _most_lost(self, header: Header, hop: int) -> int:
-        return round(MOST_LOST_SECONDS * header.sample_rate / hop / header.packet_frames) if self._lenient else 0
+    def _most_missing(self, header: Header, hop: int) -> int:
+        if not self._lenient:
+            return header.most_left_out
+        return round(MOST_LOST_SECONDS * header.sample_rate / hop / header.packet_frames)
 
     def _decode(self, decoder: FrameDecoder, number: int, payload: bytes) -> np.ndarray:
         if number >= 0:
@@ -184,15 +227,15 @@ class StreamDecoder:
         header, hop = decoder.header, decoder.coder.hop
         self.samples = container.read_end(payload)
         packets = container.stream_packets(self.samples, hop, header.packet_frames)
-        last = self._missing(decoder, min(packets, self._number + self._most_lost(header, hop)))
+        last = self._missing(decoder, min(packets, self._number + self._most_missing(header, hop)))
         self.ended = True
         return last
 
-    def _missing(self, decoder: FrameDecoder, number: int) -> np.ndarray:
+    def _missing(self, decoder: FrameDecoder, number: int, given_up: bool = False) -> np.ndarray:
         """Audio in the place of packets before `number` that have not come."""
-        return self._output(decoder, [None] * (number - self._number))
+        return self._output(decoder, [None] * (number - self._number), given_up)
 
-    def _output(self, decoder: FrameDecoder, payloads: list[bytes | None]) -> np.ndarray:
+    def _output(self, decoder: FrameDecoder, payloads: list[bytes | None], given_up: bool = False) -> np.ndarray:
         """Audio of the next packets; those after the last one have none."""
         header, hop = decoder.header, decoder.coder.hop
         size, frames = header.packet_frames, header.frames(hop)
@@ -203,7 +246,7 @@ class StreamDecoder:
             return np.zeros(0)
         self._number, numbers = end, list(range(first, end))
         counts = [size if frames is None else min(size, frames - number * size) for number in numbers]
-        audio = decoder.decode(numbers, payloads[: end - first], counts)
+        audio = decoder.decode(numbers, payloads[: end - first], counts, given_up)
         if header.samples is not None:
             audio = audio[: header.samples - self._given]
             self.ended = end == header.packets(hop)

@@ -7,6 +7,7 @@ from telucodec.errors import CodecError
 from telucodec.files import container
 from telucodec.files.container import Header
 from telucodec.mdct import ExactMDCT
+from telucodec.waveform.dtx import RESUMES, PauseDetector
 from telucodec.waveform.packets import WaveformPackets
 from telucodec.waveform.rate_control import RateControl, Trial
 from telucodec.waveform.restoration import Decoded
@@ -30,6 +31,8 @@ class StreamEncoder:
         """`control` chooses the steps of packets that have their own."""
         self.coder, self.header = coder, header
         self._control = control
+        self._pauses = PauseDetector(coder.scale.bands) if header.dtx else None
+        self._resumes = False  # the packet before was left out
         self._measure = measure  # whether to listen to what a decoder gives, for `error`
         self._batch = batch  # independent packets to code side by side; more is faster and later
         self._transform = ExactMDCT(coder.hop)
@@ -82,7 +85,7 @@ class StreamEncoder:
         packets = [chosen[start : start + size] for start in range(0, count, size)]
         if not packets:
             return b""
-        if self.header.key_packets > 1 or self._control:
+        if self.header.key_packets > 1 or self._control or self._pauses:
             return b"".join(self._next(packet) for packet in packets)
         payloads, decoded = self.coder.encode(packets)
         for packet, frames in zip(packets, decoded, strict=True):
@@ -101,24 +104,25 @@ class StreamEncoder:
         self.error += float(np.square(audio[max(-start, 0) : end]).sum())
 
     def _next(self, packet: np.ndarray) -> bytes:
-        """A packet that continues the one before, unless it is a key packet."""
+        """A packet that continues the one before, unless it is a key packet or comes after a pause; nothing within a pause."""
         number, self._number = self._number, self._number + 1
-        if number % self.header.key_packets == 0:
+        is_key = number % self.header.key_packets == 0
+        mark = RESUMES if self._resumes and not is_key else b""
+        if is_key:
             self._walk = self.coder.start()
-        if self._control:
-            return self._controlled(self._control, number, packet)
-        (payload,), (decoded,) = self.coder.encode([packet], self._walk)
-        self._account(packet, decoded)
-        return container.write_packet(number, payload)
 
-    def _controlled(self, control: RateControl, number: int, packet: np.ndarray) -> bytes:
-        """The same at the step that fits; a packet that may hold nothing is empty, and the next one starts afresh."""
-
-        def encode(step: int) -> Trial:
+        def encode(step: int | None = None) -> Trial:
             walk = self._walk.copy()
-            (payload,), _ = self.coder.encode([packet], walk, step)
-            return Trial(container.write_packet(number, payload), walk)
+            (payload,), (decoded,) = self.coder.encode([packet], walk, step)
+            return Trial(container.write_packet(number, payload + mark), walk, decoded)
 
-        chosen = control.pick(encode) or Trial(container.write_packet(number, b""), self.coder.start())
+        chosen = self._control.pick(encode) if self._control else encode()
+        self._resumes = chosen is not None and self._pauses is not None and self._pauses.leaves_out(chosen.frames)
+        if chosen is None or self._resumes:  # the next one starts afresh
+            self._walk = self.coder.start()
+            if self._control and self._resumes:
+                self._control.left_out()
+            return b"" if self._resumes else container.write_packet(number, b"")
         self._walk = chosen.walk
+        self._account(packet, chosen.frames)
         return chosen.packet

@@ -10,6 +10,7 @@ from telucodec.networks.runtime import complete
 from telucodec.networks.tokens.model import TokenCodec
 from telucodec.networks.tokens.quantizer import sums
 from telucodec.networks.waveform.model import WaveformCodec
+from telucodec.waveform.grids import CENTROID_BITS
 from tests.codec.configurations import context_config, tiny_token_config, waveform_config
 from tests.conftest import speech
 
@@ -38,7 +39,9 @@ def save_models(folder):
     tokens.fit(audio)
     fit_prior(tokens, audio)
     context = context_config(channels=16, expansion=2, taps=2, dilations=(1, 2), features=2, hidden=8)
-    for name, model in (("tokens", tokens), ("waveform", WaveformCodec(waveform_config(context=context)))):
+    waveform = WaveformCodec(waveform_config(context=context))
+    waveform.centroids[:, 0] = 2**CENTROID_BITS // 4  # what is coded as 0 becomes noise
+    for name, model in (("tokens", tokens), ("waveform", waveform)):
         (folder / name).mkdir(parents=True)
         model.save(folder / name)
         complete(folder / name, name)

@@ -111,7 +111,7 @@ def _python(arguments: list[str]) -> None:
         source += " ".join(f'"{preset}"' for preset in presets)
     for word in rest:
         known = f'"{word}"' in source or (ROOT / word).exists() or PLACEHOLDER.match(word)
-        if module in ("pipeline.peers", "pipeline.peers.losses") and not known:
+        if module in ("pipeline.peers", "pipeline.peers.losses", "pipeline.peers.pauses") and not known:
             codec = word.partition("@")[0]
             known = codec in PEERS or codec in JUDGES or OperatingPoint.parse(codec)
         elif module == "pipeline.gpu.bundle" and not known:

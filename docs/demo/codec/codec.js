@@ -1,5 +1,5 @@
 /** The codec: speech to `.tlc` bytes and back, as `telucodec.Codec` does it. Models are read when they are first needed. */
-import { TOKENS, readHeader, readPackets } from "./container.js";
+import { TOKENS, loss, readHeader, readPackets } from "./container.js";
 import { CodecError } from "./errors.js";
 import { Model } from "./models.js";
 import { TokenCodec } from "./tokens/codec.js";
@@ -80,7 +80,8 @@ export class Codec {
     const codec = await this.waveform();
     const file = codec.encode(audio, point, point.perception ?? 0, progress);
     const hear = (/** @type {((share: number) => void) | undefined} */ heard) => {
-      return { ...codec.hear(file, heard), header: file.header, damage: "", tokens: null };
+      const { audio: output, bits } = codec.hear(file, heard);
+      return { audio: output, bits, header: file.header, damage: "", tokens: null };
     };
     return { data: await joined(file.parts), hear };
   }
@@ -102,8 +103,10 @@ export class Codec {
         `The file was made with ${isTokens ? "tokens" : "waveform"} model ${hex(header.model)}; this page has ${hex(codec.id)}.`,
       );
     const { samples, packets, damage } = readPackets(header, codec.hop, data, place);
-    if (codec instanceof WaveformCodec)
-      return { ...codec.decode(header, packets, samples, enhance, progress), header, damage, tokens: null };
+    if (codec instanceof WaveformCodec) {
+      const { audio, bits, missing } = codec.decode(header, packets, samples, enhance, progress);
+      return { audio, bits, header, damage: missing ? loss(header, missing, packets.length) : damage, tokens: null };
+    }
     const { codes: tokens, bits } = codec.read(header, packets);
     return { audio: codec.detokenize(tokens, samples, progress), header, damage, bits, tokens };
   }

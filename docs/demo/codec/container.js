@@ -10,10 +10,11 @@
  * @property {number} keyPackets packets from one that is decodable by itself to the next
  * @property {number[]} settings waveform: step, shaping; tokens: most codebooks of a frame, their mean or 0
  * @property {boolean} ownSteps waveform: each packet has its own step; that of the settings is where they start from
+ * @property {boolean} dtx waveform: packets are left out in pauses
  *
  * @typedef {object} Packet
  * @property {number} number
- * @property {Uint8Array | null} payload null: lost
+ * @property {Uint8Array | null} payload null: lost or left out
  * @property {number} frames
  */
 import { CodecError } from "./errors.js";
@@ -27,7 +28,8 @@ const VERSION = 2;
 const MARKER = 0xa5;
 const NUMBER_FACTOR = 0x9e3779; // odd, so that a number can be computed from a checksum modulo 2^24
 const MOST_LOST_FRAMES = 2 ** 18; // what a lenient reader replaces: more than an hour
-const OWN_STEPS = 32; // in the byte of the shaping
+const [OWN_STEPS, DTX] = [32, 64]; // in the byte of the shaping
+const MOST_LEFT_OUT = 15; // packets in a row, in pauses
 const MAX_SAMPLES = 2 ** 40;
 const MAX_COUNT = 4096; // of frames in a packet, and of packets to the next key
 const MAX_PAYLOAD = 2 ** 21;
@@ -35,9 +37,10 @@ const SEARCH_FACTOR = 64; // bytes checked in search of a packet, in multiples o
 
 /** @param {Header} header */
 export function writeHeader(header) {
-  const { mode, model, sampleRate, samples, packetFrames, keyPackets, settings, ownSteps } = header;
+  const { mode, model, sampleRate, samples, packetFrames, keyPackets, settings, ownSteps, dtx } = header;
   const [step, shaping] = settings;
-  const own = mode === WAVEFORM ? [step >> 8, step & 0xff, shaping + OWN_STEPS * +ownSteps] : settings;
+  const flags = OWN_STEPS * +ownSteps + DTX * +dtx;
+  const own = mode === WAVEFORM ? [step >> 8, step & 0xff, shaping + flags] : settings;
   const body = [
     ...MAGIC,
     VERSION,
@@ -69,8 +72,8 @@ export function readHeader(data) {
   const check = crc32(data.subarray(0, reader.place)) & 0xffff;
   const [high, low] = reader.bytes(2);
   if (check !== high * 256 + low) throw new CodecError("The header of the file is damaged: its checksum does not fit.");
-  const ownSteps = mode === WAVEFORM && (settings[2] & OWN_STEPS) > 0;
-  if (mode === WAVEFORM) settings.splice(0, 3, settings[0] * 256 + settings[1], settings[2] - OWN_STEPS * +ownSteps);
+  const flags = mode === WAVEFORM ? settings[2] & (OWN_STEPS | DTX) : 0;
+  if (mode === WAVEFORM) settings.splice(0, 3, settings[0] * 256 + settings[1], settings[2] - flags);
   const header = {
     mode,
     model: data.slice(5, 9),
@@ -79,7 +82,8 @@ export function readHeader(data) {
     packetFrames,
     keyPackets,
     settings,
-    ownSteps,
+    ownSteps: (flags & OWN_STEPS) > 0,
+    dtx: (flags & DTX) > 0,
   };
   const limits =
     mode === WAVEFORM
@@ -95,6 +99,7 @@ export function readHeader(data) {
     mode <= WAVEFORM &&
     header.sampleRate > 0 &&
     samples <= MAX_SAMPLES &&
+    !(header.dtx && (samples || !settings[1])) &&
     [packetFrames, keyPackets].every((count) => 1 <= count && count <= MAX_COUNT) &&
     settings.every((value, place) => limits[place][0] <= value && value <= limits[place][1]);
   if (!fine) throw new CodecError("The header of the file holds a value that the format does not allow.");
@@ -137,8 +142,9 @@ export function readPackets(header, hop, data, place) {
   let end = null;
   let budget = SEARCH_FACTOR * (data.length + 1);
   let [lost, surplus] = [0, false];
+  const leftOut = header.dtx ? MOST_LEFT_OUT : 0; // that many in a row are no loss
   const lose = (/** @type {number} */ missing) => {
-    lost += missing;
+    lost += Math.max(missing - leftOut, 0);
     if (lost > mostLost) throw new CodecError(`${lost} packets of the file are missing, too many to replace.`);
     for (let number = 0; number < missing; number++) payloads.push(null);
   };
@@ -175,15 +181,25 @@ export function readPackets(header, hop, data, place) {
     payload,
     frames: frames === null ? size : Math.min(size, frames - number * size),
   }));
-  const instead = header.mode === WAVEFORM ? "the speech goes on there and fades" : "silence stands in their place";
   const damage = lost
-    ? `${lost} of ${payloads.length} packets are damaged or missing; ${instead}.`
+    ? loss(header, lost, payloads.length)
     : header.samples === null && end === null
       ? "The end of the file is missing; this is what there is."
       : surplus
         ? "Bytes follow the last packet; they were ignored."
         : "";
   return { samples, packets, damage };
+}
+
+/**
+ * Says that packets are lost.
+ * @param {Header} header
+ * @param {number} lost
+ * @param {number} packets
+ */
+export function loss({ mode }, lost, packets) {
+  const instead = mode === WAVEFORM ? "the speech goes on there and fades" : "silence stands in their place";
+  return `${lost} of ${packets} packets are damaged or missing; ${instead}.`;
 }
 
 /**

@@ -22,25 +22,40 @@ from telucodec.files.container import (
 from tools import fuzz
 
 EXAMPLE = Header(Mode.WAVEFORM, bytes.fromhex("0badcafe"), 16000, 1000, 133, 1, (400, 0))
-HEADERS = st.builds(
-    Header,
-    mode=st.just(Mode.WAVEFORM),
-    model=st.binary(min_size=4, max_size=4),
-    sample_rate=st.integers(1, 255).map(lambda thousand: 1000 * thousand),
-    samples=st.none() | st.integers(0, MAX_SAMPLES - 1),
-    packet_frames=st.integers(1, 4096),
-    key_packets=st.integers(1, 4096),
-    settings=st.tuples(st.integers(0, 1023), st.integers(0, 16)),
-    own_steps=st.booleans(),
-) | st.builds(
-    Header,
-    mode=st.just(Mode.TOKENS),
-    model=st.binary(min_size=4, max_size=4),
-    sample_rate=st.just(16000),
-    samples=st.none() | st.integers(0, MAX_SAMPLES - 1),
-    packet_frames=st.integers(1, 4096),
-    key_packets=st.just(1),
-    settings=st.tuples(st.integers(1, 32), st.integers(0, 32)),
+HEADERS = (
+    st.builds(
+        Header,
+        mode=st.just(Mode.WAVEFORM),
+        model=st.binary(min_size=4, max_size=4),
+        sample_rate=st.integers(1, 255).map(lambda thousand: 1000 * thousand),
+        samples=st.none() | st.integers(0, MAX_SAMPLES - 1),
+        packet_frames=st.integers(1, 4096),
+        key_packets=st.integers(1, 4096),
+        settings=st.tuples(st.integers(0, 1023), st.integers(0, 16)),
+        own_steps=st.booleans(),
+    )
+    | st.builds(
+        Header,
+        mode=st.just(Mode.WAVEFORM),
+        model=st.binary(min_size=4, max_size=4),
+        sample_rate=st.just(16000),
+        samples=st.none(),
+        packet_frames=st.integers(1, 4096),
+        key_packets=st.integers(1, 4096),
+        settings=st.tuples(st.integers(0, 1023), st.integers(1, 16)),
+        own_steps=st.booleans(),
+        dtx=st.booleans(),
+    )
+    | st.builds(
+        Header,
+        mode=st.just(Mode.TOKENS),
+        model=st.binary(min_size=4, max_size=4),
+        sample_rate=st.just(16000),
+        samples=st.none() | st.integers(0, MAX_SAMPLES - 1),
+        packet_frames=st.integers(1, 4096),
+        key_packets=st.just(1),
+        settings=st.tuples(st.integers(1, 32), st.integers(0, 32)),
+    )
 )
 PAYLOADS = st.lists(st.binary(max_size=200), min_size=1, max_size=8)
 
@@ -84,6 +99,9 @@ def test_header_cut_or_with_flipped_bits_is_refused(header, data):
         {"settings": (1024, 0)},
         {"mode": Mode.TOKENS, "settings": (0, 0)},
         {"mode": Mode.TOKENS, "settings": (8, 0), "own_steps": True},
+        {"mode": Mode.TOKENS, "settings": (8, 0), "samples": None, "dtx": True},
+        {"settings": (400, 8), "dtx": True},
+        {"samples": None, "dtx": True},
         {"settings": (1, 2, 3)},
         {"model": b"abc"},
     ],
@@ -146,6 +164,20 @@ def test_packets_left_out_are_known_by_number(payloads, data):
     whole = b"".join(write_packet(n, payload) for n, payload in enumerate(payloads) if n not in gone)
     found = list(read_packets(whole, 0, len(payloads), lenient=True))
     assert found == [(n, None if n in gone else payload) for n, payload in enumerate(payloads)]
+
+
+@given(st.sets(st.integers(0, 40), min_size=2), st.integers(0, 12))
+def test_packets_left_out_are_no_loss_and_longer_gaps_are(sent, most_left_out):
+    numbers = sorted(sent)
+    data = b"".join(write_packet(number, b"x") for number in numbers) + write_end(7)
+    gaps = [after - before - 1 for before, after in zip([-1, *numbers], numbers, strict=False)]
+    arguments = data, 0, None, False, 0, most_left_out
+    if max(gaps) > most_left_out:
+        with pytest.raises(ContainerError, match="damaged"):
+            list(read_packets(*arguments))
+    else:
+        *read, _ = read_packets(*arguments)
+        assert read == [(number, b"x" if number in sent else None) for number in range(numbers[-1] + 1)]
 
 
 def test_bytes_after_the_last_packet_are_an_error():

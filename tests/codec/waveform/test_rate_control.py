@@ -33,14 +33,17 @@ def sizes(encoder, audio):
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(PIECES, st.sampled_from([2.5, 6, 12, 48]), st.sampled_from([0.0, 0.5, 1.0]), st.booleans())
-def test_no_second_takes_more_than_the_limit(telu, pieces, kbps, perception, independent):
+@given(PIECES, st.sampled_from([2.5, 6, 12, 48]), st.sampled_from([0.0, 0.5, 1.0]), st.booleans(), st.booleans())
+def test_no_second_takes_more_than_the_limit(telu, pieces, kbps, perception, independent, dtx):
     audio = np.concatenate([SIGNALS[name](count, level) for name, count, level in pieces]).astype(np.float32)
-    encoder = telu.stream_encoder(kbps=kbps, perception=perception, independent=independent)
+    dtx = dtx and perception > 0
+    encoder = telu.stream_encoder(kbps=kbps, perception=perception, independent=independent, dtx=dtx)
     sent, data = sizes(encoder, audio)
     # The last packets and the end mark, which leave together, count as one: a second is never over.
     assert max(8 * sum(sent[start : start + SECOND]) for start in range(len(sent))) <= 1000 * kbps
     assert telu.decode(data).shape == audio.shape
+    decoder = telu.stream_decoder(enhance=False)
+    assert len(decoder.push(data)) >= len(audio) and decoder.ended
 
 
 @pytest.mark.parametrize("independent", [False, True])

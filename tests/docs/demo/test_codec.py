@@ -144,6 +144,25 @@ def test_where_the_encoder_had_no_bits_the_speech_goes_on(page, telu):
         assert np.array_equal(page.decode(file, enhance=False).audio, telu.decode(file, lenient=True, enhance=False))
 
 
+@pytest.mark.parametrize("settings", [{"step": 300}, {"kbps": 12, "independent": True}])
+def test_pauses_in_which_nothing_is_sent_have_the_same_noise(page, telu, settings):
+    audio = 0.002 * np.random.default_rng(0).standard_normal(24_000).astype(np.float32)
+    audio[:6000] += speech(0.375)
+    audio[-6000:] += speech(0.375, seed=1)
+    encoder = telu.stream_encoder(perception=1, dtx=True, **settings)
+    sent = [encoder.push(audio[start : start + 480]) for start in range(0, len(audio), 480)]
+    data = b"".join([*sent, encoder.finish()])
+    assert sum(not part for part in sent) > 15
+    decoded = page.decode(data, enhance=False)
+    assert np.array_equal(decoded.audio, telu.decode(data, enhance=False)) and not decoded.damage
+    assert np.abs(page.decode(data).audio - telu.decode(data)).max() < HALF_A_STEP
+    for lost in (6, next(number for number in range(20, 50) if sent[number] and not sent[number - 1])):
+        torn = data.replace(sent[lost], b"")
+        decoded = page.decode(torn, enhance=False)
+        assert np.array_equal(decoded.audio, telu.decode(torn, lenient=True, enhance=False))
+        assert lost != 6 or "damaged or missing" in decoded.damage  # of a pause it cannot be known
+
+
 @pytest.mark.parametrize("point", [{"tokens": 8}, {"step": 500}, {"step": 300, "perception": 1}])
 def test_a_damaged_packet_is_silent_or_concealed(page, telu, audio, point):
     data = damaged(telu.encode(audio, **point), 0)

@@ -189,6 +189,7 @@ export class TokenCodec {
       keyPackets: 1,
       settings: [most, mean],
       ownSteps: false,
+      dtx: false,
     };
     const parts = [writeHeader(header)];
     /** @type {number[]} */

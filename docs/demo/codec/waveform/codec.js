@@ -3,6 +3,7 @@ import { PACKET_SECONDS, WAVEFORM, writeHeader, writePacket } from "../container
 import { DamagedPacketError } from "../errors.js";
 import { MDCT } from "../mdct.js";
 import { Synthesis } from "./concealment.js";
+import { Background, resumes } from "./dtx.js";
 import { Restoration } from "./enhancer.js";
 import { FULL_SHAPING } from "./grids.js";
 import { Listener } from "./listener.js";
@@ -76,6 +77,7 @@ export class WaveformCodec {
       keyPackets: 1,
       settings: [settings.step, settings.shaping],
       ownSteps: false,
+      dtx: false,
     };
     const parts = [writeHeader(header)];
     /** @type {(() => Read[])[]} */
@@ -108,12 +110,13 @@ export class WaveformCodec {
   hear({ header, reads }, progress) {
     const frames = Math.ceil(header.samples / this.hop) + 1;
     return this._heard(header, frames, header.samples, true, progress, (use) =>
-      reads.forEach((read) => read().forEach((packet) => use(packet, packet.spent.length))),
+      reads.forEach((read) => read().forEach((packet) => use(packet, packet.spent.length, true))),
     );
   }
 
   /**
-   * The audio of packets, of so many samples, and the bits that each frame costs; lost packets are concealed.
+   * The audio of packets, of so many samples, the bits that each frame costs, and how many packets are missing. These are
+   * concealed; where packets were left out in a pause, there is comfort noise.
    * @param {import("../container.js").Header} header
    * @param {import("../container.js").Packet[]} packets
    * @param {number} samples
@@ -122,7 +125,9 @@ export class WaveformCodec {
    */
   decode(header, packets, samples, enhance, progress) {
     const frames = packets.reduce((sum, packet) => sum + packet.frames, 0);
-    return this._heard(header, frames, samples, enhance, progress, (use) => this._read(header, packets, use));
+    return this._heard(header, frames, samples, enhance, progress, (use) =>
+      this._read(header, packets, (read, packet) => use(read, packet.frames, packet.payload !== null)),
+    );
   }
 
   /**
@@ -131,30 +136,35 @@ export class WaveformCodec {
    * @param {number} samples
    * @param {boolean} enhance
    * @param {((share: number) => void) | undefined} progress
-   * @param {(use: (read: Read | null, frames: number) => void) => void} each calls `use` with the packets
+   * @param {(use: (read: Read | null, frames: number, isThere: boolean) => void) => void} each calls `use` with the packets
    */
-  _heard({ settings }, total, samples, enhance, progress, each) {
+  _heard(header, total, samples, enhance, progress, each) {
     const { hop } = this;
-    const restoration = new Restoration(enhance && settings[1] ? this._enhancer : null, hop);
+    const restoration = new Restoration(enhance && header.settings[1] ? this._enhancer : null, hop);
     const synthesis = new Synthesis(hop);
+    const background = header.dtx ? new Background(hop) : null;
     const audio = new Float32Array(total * hop);
     /** @type {number[]} */
     const bits = [];
-    each((read, frames) => {
+    let missing = 0;
+    each((read, frames, isThere) => {
+      if (read) background?.push(read.decoded);
+      else if (background?.isKnown) read = { decoded: background.noise(frames), spent: new Float64Array(frames) };
+      else missing += +!isThere;
       if (!read) restoration.skip(frames * hop);
       const heard = read ? synthesis.push(restoration.push(read.decoded)) : synthesis.conceal(frames);
       audio.set(heard, bits.length * hop);
       bits.push(...(read ? read.spent : new Float64Array(frames)));
       progress?.(bits.length / total);
     });
-    return { audio: audio.subarray(hop, hop + samples), bits }; // the first hop lies before the recording
+    return { audio: audio.subarray(hop, hop + samples), bits, missing }; // the first hop lies before the recording
   }
 
   /**
-   * Calls `use` with what each packet holds, null if it is lost, and its number of frames.
+   * Calls `use` with what each packet holds, null if it is not there, and the packet.
    * @param {import("../container.js").Header} header
    * @param {import("../container.js").Packet[]} packets
-   * @param {(read: Read | null, frames: number) => void} use
+   * @param {(read: Read | null, packet: import("../container.js").Packet) => void} use
    */
   _read(header, packets, use) {
     const isEmpty = (/** @type {import("../container.js").Packet} */ { payload }) =>
@@ -167,7 +177,7 @@ export class WaveformCodec {
       const some = packets.slice(start, start + SIDE_BY_SIDE);
       const whole = some.filter((packet) => packet.payload && !isEmpty(packet));
       const read = this._independent(header, whole);
-      for (const packet of some) use(whole.includes(packet) ? read[whole.indexOf(packet)] : null, packet.frames);
+      for (const packet of some) use(whole.includes(packet) ? read[whole.indexOf(packet)] : null, packet);
     }
   }
 
@@ -188,17 +198,18 @@ export class WaveformCodec {
   }
 
   /**
-   * Packets each of which goes on from the one before, up to the next key packet or one that is empty; after a lost one the
-   * rest is lost.
+   * Packets each of which goes on from the one before, up to the next key packet, one that is empty or the end of a pause;
+   * after a lost one the rest is lost.
    * @param {import("../container.js").Header} header
    * @param {import("../container.js").Packet[]} packets
    * @param {(packet: import("../container.js").Packet) => boolean} isEmpty
-   * @param {(read: Read | null, frames: number) => void} use
+   * @param {(read: Read | null, packet: import("../container.js").Packet) => void} use
    */
   _dependent(header, packets, isEmpty, use) {
     let [walk, broken] = [this.packets.start(header, 1), false];
     for (const packet of packets) {
-      if (packet.number % header.keyPackets === 0) [walk, broken] = [this.packets.start(header, 1), false];
+      if (packet.number % header.keyPackets === 0 || (header.dtx && resumes(packet.payload)))
+        [walk, broken] = [this.packets.start(header, 1), false];
       /** @type {Read | null} */
       let read = null;
       if (isEmpty(packet)) {
@@ -211,7 +222,7 @@ export class WaveformCodec {
         }
         broken = !read;
       }
-      use(read, packet.frames);
+      use(read, packet);
     }
   }
 }
