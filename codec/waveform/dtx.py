@@ -15,10 +15,8 @@ from telucodec.waveform.restoration import Decoded
 
 REMEMBERED = 14  # frames of noise, 210 ms
 RESUMES = b"\0"  # at the end of a payload that starts afresh, though its number is not that of a key packet; else none ends so
-NEAR_BAND, NEAR = (
-    9.8,
-    3.0,
-)  # dB by which noise may differ from the background: in any band (two levels), and in the mean of all
+NEAR_BAND = 9.8  # dB by which noise may differ from the background in any band: two levels
+NEAR = 3.0  # dB by which it may in the mean of all bands
 INAUDIBLE = float(LEVEL_RMS[2]) ** 2  # mean energy of coefficients
 
 
