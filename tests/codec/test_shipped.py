@@ -14,7 +14,7 @@ import telucodec
 DATA = Path(__file__).parent / "data"
 AUDIO_SHA256 = "d432017d6e77eae843f224b65883cd9389ad1f7842971fe77237738fd73afccd"  # float32, little endian
 SHAPED_SHA256 = "a8c933eba401fc1871dee7f6b49c6bef0367094f1f254c3972e4be1c9c4b6677"  # without the enhancer
-TOKENS_SHA256 = "682d4af660636a1c88c8b38941bfd5362d0ca56d605f1b591fa12c0fe1b0939a"  # int64, little endian
+TOKENS_SHA256 = "2f168a11f000d1c2d8be970f9cbce92167c9e478550398b1b0254fb7d37afd40"  # int64, little endian
 
 
 def sha256(array: np.ndarray, dtype: str) -> str:
