@@ -4,8 +4,8 @@
 
 Writes files of short stretches of the recordings below DIR, of every kind and at random operating points: tokens, waveforms,
 streams. In some of them bytes of a packet are changed. Both decode all of them, leniently. Prints a Markdown table; the exit
-code is 1 if the samples of a file differ by more than one LSB of 16 bits, or only one of both finds damage. Needs Playwright
-and a Chromium.
+code is 1 if the samples of a file differ by more than one LSB of 16 bits, or the page says of another than these that it is
+damaged. Needs Playwright and a Chromium.
 """
 
 import argparse

@@ -6,7 +6,6 @@ coded as finely as the rate allows, that of our whole streams, framing included,
 """
 
 import argparse
-import functools
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +13,6 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-import telucodec
 from pipeline import judges, peers
 from pipeline.common import files
 from pipeline.common.processes import workers
@@ -25,6 +23,7 @@ from pipeline.peers.__main__ import figure
 from pipeline.peers.alignment import aligned
 from pipeline.peers.measuring import measured
 from pipeline.peers.peer import SAMPLE_RATE, Coded, PeerError
+from pipeline.peers.targets import shipped
 from telucodec.files import container
 
 BURSTS = 20, 60  # ms
@@ -79,13 +78,13 @@ def _opus(audio: np.ndarray, tenths: int) -> list[bytes]:
 
 
 def _stream(audio: np.ndarray, step: int) -> bytes:
-    encoder = _telucodec().stream_encoder(step, perception=1, independent=True)
+    encoder = shipped().stream_encoder(step, perception=1, independent=True)
     return encoder.push(audio) + encoder.finish()
 
 
 def _received(data: bytes, lost: np.ndarray) -> np.ndarray:
     """What a decoder makes of the packets that arrive."""
-    decoder, start = _telucodec().stream_decoder(lenient=True), container.read_header(data)[1]
+    decoder, start = shipped().stream_decoder(lenient=True), container.read_header(data)[1]
     *packets, end = (
         container.write_packet(number, payload or b"") for number, payload in container.read_packets(data, start, None)
     )
@@ -98,17 +97,12 @@ def _received(data: bytes, lost: np.ndarray) -> np.ndarray:
 
 def _silenced(data: bytes, lost: np.ndarray) -> np.ndarray:
     """The sound of all packets, faded out and in where frames are lost, as their windows do."""
-    audio = _telucodec().decode(data)
+    audio = shipped().decode(data)
     hops = -(-len(audio) // HOP)
     here = np.repeat(~lost_packets(lost, hops // 2 + 1, PACKET_MS), 2)
     rising = np.sin(np.pi / 2 * (np.arange(HOP) + 0.5) / HOP) ** 2
     gate = here[1 : hops + 1, None] * rising + here[:hops, None] * (1 - rising)
     return (audio * gate.reshape(-1)[: len(audio)]).astype(np.float32)
-
-
-@functools.cache
-def _telucodec() -> telucodec.Codec:
-    return telucodec.load()
 
 
 def score(codec: str, audio: np.ndarray, kbps: float, percent: float, seed: int, names: list[str]) -> dict[str, float]:

@@ -6,7 +6,6 @@ made of its quietest stretches.
 """
 
 import argparse
-import functools
 import sys
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from pipeline.judges.recordings import FolderError, read_folder
 from pipeline.peers import SAMPLE_RATE
 from pipeline.peers.__main__ import figure
 from pipeline.peers.measuring import measured
+from pipeline.peers.targets import shipped
 from telucodec.files import container
 
 HOP = 240  # of our streams
@@ -58,14 +58,9 @@ def one_side(audio: np.ndarray, silent: int, seed: int) -> np.ndarray:
     return np.concatenate([around[: silent // 2], audio, around[silent // 2 :]])
 
 
-@functools.cache
-def _telucodec() -> telucodec.Codec:
-    return telucodec.load()
-
-
 def score(audio: np.ndarray, step: int, dtx: bool, names: list[str]) -> dict[str, float]:
     """`kbps`, percent of packets `left_out`, every measure of telucodec.audio.metrics, and what judges say about a clip."""
-    encoder = _telucodec().stream_encoder(step, perception=1, dtx=dtx)
+    encoder = shipped().stream_encoder(step, perception=1, dtx=dtx)
     data = encoder.push(audio) + encoder.finish()
     header, place = container.read_header(data)
     read = container.read_packets(data, place, None, most_left_out=header.most_left_out)
@@ -73,7 +68,7 @@ def score(audio: np.ndarray, step: int, dtx: bool, names: list[str]) -> dict[str
     return {
         "kbps": 8 * len(data) * SAMPLE_RATE / len(audio) / 1000,
         "left_out": 100 * (1 - sent / container.stream_packets(len(audio), HOP, header.packet_frames)),
-        **measured(audio, _telucodec().decode(data), names),
+        **measured(audio, shipped().decode(data), names),
     }
 
 
@@ -107,7 +102,7 @@ def main(arguments: list[str]) -> None:
         judges.require(names)
         clips = list(read_folder(options.folder).values())
         for step in options.steps:
-            _telucodec().stream_encoder(step, perception=1)
+            shipped().stream_encoder(step, perception=1)
     except (judges.JudgeError, FolderError, telucodec.CodecError) as error:
         sys.exit(f"error: {error}")
     rows = compare(clips, options.steps, names)

@@ -48,11 +48,12 @@ def score(target: Target, audio: np.ndarray, judge_names: list[str]) -> dict[str
     """`kbps` as spent, every measure of telucodec.audio.metrics, and what judges say about a clip."""
     if target.point is None:
         return measuring.score(target.codec, audio, target.kbps, judge_names)
-    data = _telucodec().encode(audio, **target.point.arguments)
+    data = shipped().encode(audio, **target.point.arguments)
     kbps = 8 * len(data) * peers.SAMPLE_RATE / len(audio) / 1000
-    return {"kbps": kbps, **measuring.measured(audio, _telucodec().decode(data), judge_names)}
+    return {"kbps": kbps, **measuring.measured(audio, shipped().decode(data), judge_names)}
 
 
 @functools.cache
-def _telucodec() -> telucodec.Codec:
+def shipped() -> telucodec.Codec:
+    """The models that come with this package; each process reads them once."""
     return telucodec.load()

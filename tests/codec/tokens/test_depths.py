@@ -21,6 +21,11 @@ def test_frames_use_what_they_use_in_training(seed, frames, codebooks, mean):
     assert (found != expected).mean() <= 0.05 and abs(found.sum() - expected.sum()) <= max(1, frames // 20)
 
 
+def test_of_frames_with_equal_gains_the_one_farther_from_silence_comes_first():
+    errors = np.array([[4.0, 2.0, 1.0], [16.0, 14.0, 13.0]], np.float32)
+    assert depths(errors, 0.5).tolist() == [0, 1]
+
+
 def test_the_mean_is_met_where_errors_allow_it():
     errors = np.tile(np.array([8.0, 4.0, 2.0, 1.0], np.float32), (10, 1)) * np.arange(1, 11, dtype=np.float32)[:, None]
     assert depths(errors, 1.5).mean() == 1.5

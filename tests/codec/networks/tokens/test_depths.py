@@ -17,3 +17,8 @@ def test_depths_meet_the_mean_and_follow_the_gain():
     # A codebook that helps only together with the next one is still used.
     costly[0, 0] = torch.tensor([10.0, 9.9, 1.0])
     assert depths(costly, torch.tensor([1.0])).tolist() == [[2, 0]]
+
+
+def test_of_frames_with_equal_gains_the_one_farther_from_silence_comes_first():
+    errors = torch.tensor([[[4.0, 2.0, 1.0], [16.0, 14.0, 13.0]]])
+    assert depths(errors, torch.tensor([0.5])).tolist() == [[0, 1]]
