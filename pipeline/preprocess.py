@@ -12,7 +12,7 @@ import json
 import shutil
 import sys
 from collections.abc import Iterator
-from concurrent.futures import as_completed
+from concurrent.futures import Executor, as_completed
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from pipeline.common import files, stage
 from pipeline.common.cluster import executor
-from pipeline.common.sections import Cluster, Params, Preprocess
+from pipeline.common.sections import Params, Preprocess
 from pipeline.common.shards import FULL_SCALE, INDEX
 from pipeline.common.stage import StageError
 from pipeline.corpus import data_card, fingerprints, near_duplicates
@@ -37,8 +37,9 @@ def main(params: Params) -> None:
     with _alone():
         folder = _work_folder(plan, params.preprocess)
         try:
-            build(plan, folder, params.preprocess, params.cluster)
-            duplicates = near_duplicates.find([_stored(shard, folder) for shard in plan])
+            with executor(params.cluster) as pool:
+                build(plan, folder, params.preprocess, pool)
+                duplicates = near_duplicates.find([_stored(shard, folder) for shard in plan], pool.map)
             files.write_text(files.NEAR_DUPLICATES, near_duplicates.report(duplicates))
             _publish(plan, folder)
         except OSError as error:
@@ -81,7 +82,7 @@ def _work_folder(plan: list[Shard], settings: Preprocess) -> Path:
     return folder
 
 
-def build(plan: list[Shard], folder: Path, settings: Preprocess, cluster: Cluster) -> None:
+def build(plan: list[Shard], folder: Path, settings: Preprocess, pool: Executor) -> None:
     """Make the shards of a plan that are not in `folder` yet.
 
     Raises:
@@ -92,10 +93,7 @@ def build(plan: list[Shard], folder: Path, settings: Preprocess, cluster: Cluste
         shard for shard in plan if not (_index(folder, shard).exists() and (folder / shard.split / shard.name).exists())
     ]
     minutes = sum(source.length for shard in missing for source in shard.sources) / settings.sample_rate / 60
-    with (
-        executor(cluster) as pool,
-        tqdm(total=round(minutes, 1), desc="preprocess", unit="min", file=sys.stderr, disable=None) as bar,
-    ):
+    with tqdm(total=round(minutes, 1), desc="preprocess", unit="min", file=sys.stderr, disable=None) as bar:
         running = {pool.submit(make_shard, shard, folder, settings): shard for shard in missing}
         for done in as_completed(running):
             done.result()

@@ -1,8 +1,8 @@
 """Fuzzing of the reader of recordings: `python -m tools.fuzz_audio --count 100000`.
 
-Damages recordings of twelve formats at random, mostly in their headers, and reads them. A finding is another exception than
-`AudioError`, a crash, an input that takes long, or one that needs much memory. It is written to `--folder`, and the exit code
-is 1.
+Damages recordings of twelve formats at random, mostly in their headers, and reads them from memory and from a file. A finding is
+another exception than `AudioError`, a crash, an input that takes long, or needs much memory, or becomes something else in the
+two ways. It is written to `--folder`, and the exit code is 1.
 """
 
 import io
@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from telucodec.audio.reading import read_with_notes
+from telucodec.audio.reading import Source, read_with_notes
 from telucodec.errors import AudioError
 from tests.codec.audio import recordings
 from tests.conftest import speech
@@ -57,15 +57,23 @@ def damaged(random: np.random.Generator, data: bytes) -> bytes:
     return bytes(changed[: random.integers(len(changed) + 1)] if random.random() < 0.3 else changed)
 
 
-def outcome(data: bytes) -> str:
-    """Read a recording; what came of it, in a word."""
+def outcome(data: bytes, file: Path) -> str:
+    """Read a recording from memory and, in another way, from a file; what came of it, in a word."""
+    file.write_bytes(data)
+    word, samples = _read(io.BytesIO(data))
+    other, others = _read(file)
+    assert (word, samples.tolist()) == (other, others.tolist()), f"from memory {word}, from a file {other}"
+    return word
+
+
+def _read(source: Source) -> tuple[str, np.ndarray]:
     try:
-        sound = read_with_notes(io.BytesIO(data), RATE, "fuzzed")
+        sound = read_with_notes(source, RATE, "fuzzed")
     except AudioError as error:
         if not str(error).startswith("fuzzed: "):
             raise AssertionError(f"does not name the file: {error}") from error
-        return "refused"
-    return "partly read" if sound.fault else "read"
+        return "refused", np.zeros(0)
+    return ("partly read" if sound.fault else "read"), sound.samples
 
 
 def main() -> int:
@@ -77,8 +85,10 @@ def main() -> int:
         label = str(random.choice(list(originals)))
         return damaged(random, originals[label]), f"damaged.{label}"
 
-    fuzzed = fuzzing.Fuzzed(chosen, lambda data, random: outcome(data), LIMIT_SECONDS, LIMIT_MEGABYTES)
-    return int(fuzzing.fuzz(fuzzed, options.count, options.seed, options.folder) > 0)
+    with tempfile.TemporaryDirectory() as name:
+        file = Path(name, "fuzzed")
+        fuzzed = fuzzing.Fuzzed(chosen, lambda data, random: outcome(data, file), LIMIT_SECONDS, LIMIT_MEGABYTES)
+        return int(fuzzing.fuzz(fuzzed, options.count, options.seed, options.folder) > 0)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ some kinds of ADPCM, and loses the end of ALAC in CAF as others than itself writ
 """
 
 import io
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -92,7 +93,8 @@ def by_libsndfile(file: BinaryIO, corrections: dict[int, bytes] | None = None) -
     """
     file.seek(0)
     try:
-        sound = soundfile.SoundFile(Corrected(file, corrections or {}))
+        descriptor = None if corrections else _descriptor(file)
+        sound = soundfile.SoundFile(Corrected(file, corrections or {}) if descriptor is None else descriptor)
     except (soundfile.LibsndfileError, RuntimeError, OSError, ValueError) as error:
         raise Undecodable(_words(error)) from None
     is_flac = sound.format == "FLAC"
@@ -103,19 +105,29 @@ def by_libsndfile(file: BinaryIO, corrections: dict[int, bytes] | None = None) -
     if cut and 0 < int(cut[2]) < int(cut[1]) < headers.UNKNOWN_SIZE:
         promised *= int(cut[1]) / int(cut[2])
     recording = Recording(sound.format.lower(), sound.samplerate, sound.channels, promised, iter(()))
-    recording.blocks = _libsndfile_blocks(sound, file)
+    recording.blocks = _libsndfile_blocks(sound, file, descriptor)
     return recording
 
 
-def _libsndfile_blocks(sound: soundfile.SoundFile, file: BinaryIO) -> Iterator[np.ndarray]:
+def _descriptor(file: BinaryIO) -> int | None:
+    """The file on disk, opened again for libsndfile, which then reads without calls of Python; None if it is another file."""
+    is_on_disk = isinstance(file, io.BufferedReader) and isinstance(file.raw, io.FileIO)
+    if os.name != "posix" or not is_on_disk or isinstance(file.name, int):
+        return None
+    return os.open(file.name, os.O_RDONLY)
+
+
+def _libsndfile_blocks(sound: soundfile.SoundFile, file: BinaryIO, descriptor: int | None) -> Iterator[np.ndarray]:
     frames = max(1, BLOCK // sound.channels)
-    try:
-        while len(block := sound.read(frames, dtype="float32", always_2d=True)):
-            yield block
-    except (soundfile.LibsndfileError, RuntimeError, OSError, ValueError) as error:
-        raise Undecodable(_words(error)) from None
-    if sound.format == "FLAC" and headers.has_second_flac(file):
-        raise AudioError("several FLAC recordings joined into one file; split it at each `fLaC`", "joined")
+    with sound:
+        try:
+            while len(block := sound.read(frames, dtype="float32", always_2d=True)):
+                yield block
+        except (soundfile.LibsndfileError, RuntimeError, OSError, ValueError) as error:
+            raise Undecodable(_words(error)) from None
+        read = file.tell() if descriptor is None else os.lseek(descriptor, 0, os.SEEK_CUR)
+        if sound.format == "FLAC" and headers.has_second_flac(file, read):
+            raise AudioError("several FLAC recordings joined into one file; split it at each `fLaC`", "joined")
 
 
 def _words(error: Exception) -> str:

@@ -221,9 +221,8 @@ class _Rest(io.RawIOBase):
         return self._file.seek(place + self._start if whence == io.SEEK_SET else place, whence) - self._start
 
 
-def has_second_flac(file: BinaryIO) -> bool:
-    """Whether another FLAC recording follows the one up to whose end a decoder has read the file, or a buffer farther."""
-    place = file.tell()
+def has_second_flac(file: BinaryIO, place: int) -> bool:
+    """Whether another FLAC recording follows the one up to whose end a decoder has read: to `place`, or a buffer less far."""
     file.seek(0)
     first = file.read(HEAD).find(b"fLaC")
     file.seek(max(place - BUFFER, first + 1))

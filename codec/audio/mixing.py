@@ -27,7 +27,7 @@ class Levels:
         while start < len(block):
             stop = min(start + self._rate - self._count % self._rate, len(block))
             stretches = [row[start:stop] for row in (*rows, mean)]
-            moments = np.array([[row.sum() for row in stretches], [np.square(row).sum() for row in stretches]])
+            moments = np.array([[row.sum() for row in stretches], [row @ row for row in stretches]])
             self._whole += moments
             self._second += moments
             self._count += stop - start
@@ -42,13 +42,16 @@ class Levels:
         It is the mean unless that loses more seconds of speech than one channel alone, as where channels are in opposite phase,
         or a channel is dead. Of two people, each in a channel, the mean loses neither.
         """
+        channels = self._whole.shape[1] - 1
+        if channels == 1:
+            return None
         seconds = self._seconds[:]
         rest = self._count % self._rate
         if 2 * rest >= self._rate or not len(seconds):  # less may cancel by chance
             seconds = np.concatenate([seconds, _variances(self._second, rest)[None]])
         energies = seconds[:, :-1]
-        channels, loudest = energies.shape[1], energies.max(axis=1)
-        if channels == 1 or not loudest.any():
+        loudest = energies.max(axis=1)
+        if not loudest.any():
             return None
         is_lost = seconds < CANCELLED * loudest[:, None] / channels**2
         *lost, lost_by_mean = is_lost[loudest >= PAUSE * loudest.mean()].sum(axis=0)
@@ -74,4 +77,6 @@ def _variances(moments: np.ndarray, count: int) -> np.ndarray:
 
 def mono(block: np.ndarray, channel: int | None) -> np.ndarray:
     """Samples [frames] of a block [frames, channels]."""
+    if block.shape[1] == 1:
+        channel = 0
     return np.ascontiguousarray(block.mean(axis=1) if channel is None else block[:, channel])

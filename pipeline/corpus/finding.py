@@ -52,9 +52,9 @@ def find(name: str, root: str, data: Data) -> Corpus:
     layout = LAYOUTS[data.corpus] if data.corpus else Layout()
     pattern = layout.pattern or data.speaker_pattern
     in_order = sorted(
-        entries, key=lambda file: file.relative_to(folder).as_posix()
+        (file.relative_to(folder).as_posix(), file) for file in entries
     )  # and packs in theirs, to read once
-    items = [item for file in in_order for item in _items(folder, file, layout, pattern)]
+    items = [item for relative, file in in_order for item in _items(relative, file, layout, pattern)]
     ignored = len(entries) - len({item.file for item in items})
     if not items:
         suffixes = " ".join(sorted({*folders.SUFFIXES, packs.PARQUET, packs.TAR}))
@@ -68,8 +68,7 @@ def find(name: str, root: str, data: Data) -> Corpus:
     return Corpus(name, folder, items, ignored)
 
 
-def _items(root: Path, file: Path, layout: Layout, pattern: str) -> Iterator[Item]:
-    relative = file.relative_to(root).as_posix()
+def _items(relative: str, file: Path, layout: Layout, pattern: str) -> Iterator[Item]:
     columns = [layout.column] if layout.column else manifests.SPEAKER
     try:
         for key, name, row in packs.members(file, columns):

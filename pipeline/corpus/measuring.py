@@ -37,7 +37,8 @@ def measure(items: list[Item]) -> list[dict[str, Any]]:
     version = hashlib.sha256(code + versions.encode()).hexdigest()
     known = _cached(cache, version)
     stamps = {file: _stamp(file) for file in {item.file for item in items}}
-    names = [f"{item.file.absolute()}#{item.key}" if item.key else str(item.file.absolute()) for item in items]
+    places = {file: str(file.absolute()) for file in stamps}
+    names = [f"{places[item.file]}#{item.key}" if item.key else places[item.file] for item in items]
     facts: dict[str, dict[str, Any]] = {}
     fresh = []
     for name, item in zip(names, items, strict=True):
@@ -54,8 +55,7 @@ def measure(items: list[Item]) -> list[dict[str, Any]]:
             known = {name: entry for name, entry in known.items() if os.path.exists(entry["file"])}
             for name, item in fresh:
                 if "reason" not in facts.get(name, {"reason": "not reached"}):
-                    file = str(item.file.absolute())
-                    known[name] = {"file": file, "stamp": stamps[item.file], "facts": facts[name]}
+                    known[name] = {"file": places[item.file], "stamp": stamps[item.file], "facts": facts[name]}
             files.write_text(cache, json.dumps({"version": version, "files": known}))
     return [facts[name] for name in names]
 

@@ -5,7 +5,8 @@ the sample; these are not. Landmarks lie beside the shards while `preprocess` wo
 memory, a part at a time, and those of all shards pass by.
 """
 
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -16,11 +17,11 @@ from pipeline.common import files
 from pipeline.corpus import fingerprints
 
 ORDER = {"train": 0, "validation": 1, "test": 2}
-HELD = 4_000_000  # landmarks that are held in memory, about 40 hours, in 100 MB
+HELD = 4_000_000  # landmarks that are held in memory, about 24 hours, in 100 MB
 COMMON = 200  # landmarks that look the same; more of them say nothing
 AT_ONCE = 20_000  # landmarks that are looked up at once
-LEAST = 3  # landmarks that two recordings share at one offset before their spectra are compared
-GRID = 4  # frames that count as one offset
+LEAST = 5  # landmarks that two recordings share at one offset before their spectra are compared
+GRID = 3  # frames that count as one offset
 
 
 @dataclass(frozen=True)
@@ -32,9 +33,6 @@ class Stored:
     shard: Path
     start: int  # its first sample
     length: int
-
-    def samples(self) -> np.ndarray:
-        return np.memmap(self.shard, "<i2", "r")[self.start : self.start + self.length]
 
 
 class Pair(NamedTuple):
@@ -48,35 +46,34 @@ def write_landmarks(shard: Path, lengths: Sequence[int]) -> None:
     Args:
         lengths: samples of its recordings.
     """
-    samples, start = np.memmap(shard, "<i2", "r"), 0
-    parts = [np.zeros((3, 0), np.uint32)]
-    for number, length in enumerate(lengths):
-        frames, looks = fingerprints.landmarks(samples[start : start + length])
-        parts.append(np.stack([np.full_like(frames, number), frames, looks]))
-        start += length
+    marks = fingerprints.landmarks(_samples(shard), lengths)
     with files.whole_file(_place(shard)) as temporary, temporary.open("wb") as file:
-        np.save(file, np.concatenate(parts, axis=1))
+        np.save(file, marks)
+
+
+def _samples(shard: Path) -> np.ndarray:
+    return np.memmap(shard, "<i2", "r")
 
 
 def _place(shard: Path) -> Path:
     return shard.with_name(f"{shard.name}.landmarks.npy")
 
 
-def find(shards: Sequence[Sequence[Stored]]) -> list[Pair]:
+def find(shards: Sequence[Sequence[Stored]], apply: Callable[..., Iterable[list[Pair]]] = map) -> list[Pair]:
     """Recordings that sound the same as one of an earlier split, each with the first of these.
 
     The landmarks of the shards are written.
+
+    Args:
+        apply: a function to all shards; that of a pool uses its processes.
     """
     pairs: dict[tuple[str, str], Pair] = {}
     for held in _parts([shard for shard in shards if shard[0].split != "train"]):
-        index = _Index(held)
-        for shard in shards:
-            for pair, frame, offset in index.candidates(shard):
-                name = pair.held_out.split, pair.held_out.path
-                if name in pairs:
-                    continue
-                if fingerprints.alike(pair.heard.samples(), pair.held_out.samples(), frame, offset):
-                    pairs[name] = pair
+        index = _write_index(held)
+        recordings = [recording for shard in held for recording in shard]
+        for found in apply(functools.partial(_search, recordings, index), shards):
+            for pair in found:
+                pairs.setdefault((pair.held_out.split, pair.held_out.path), pair)
     return [pairs[name] for name in sorted(pairs)]
 
 
@@ -95,21 +92,47 @@ def _parts(shards: Sequence[Sequence[Stored]]) -> Iterator[list[Sequence[Stored]
         yield group
 
 
-class _Index:
-    """The landmarks of held-out shards, by what they look like."""
+def _write_index(shards: Sequence[Sequence[Stored]]) -> Path:
+    """Sort the landmarks of held-out shards by what they look like, into a file that all processes map into their memory."""
+    parts, first = [], 0
+    for shard in shards:
+        part = np.load(_place(shard[0].shard))
+        part[0] += first
+        parts.append(part)
+        first += len(shard)
+    numbers, frames, looks = np.concatenate(parts, axis=1)
+    by_look = np.argsort(looks, kind="stable")
+    begins = np.searchsorted(looks[by_look], np.arange(fingerprints.LOOKS + 1)).astype(np.uint32)
+    path = shards[0][0].shard.with_name("held_out.npy")
+    with files.whole_file(path) as temporary, temporary.open("wb") as file:
+        np.save(file, np.concatenate([begins, numbers[by_look], frames[by_look]]))
+    return path
 
-    def __init__(self, shards: Sequence[Sequence[Stored]]):
-        self._recordings = [recording for shard in shards for recording in shard]
-        self._order = np.array([ORDER[recording.split] for recording in self._recordings])
-        parts, first = [], 0
-        for shard in shards:
-            part = np.load(_place(shard[0].shard))
-            part[0] += first
-            parts.append(part)
-            first += len(shard)
-        numbers, frames, looks = np.concatenate(parts, axis=1)
-        by_look = np.argsort(looks, kind="stable")
-        self._numbers, self._frames, self._looks = numbers[by_look], frames[by_look], looks[by_look]
+
+def _search(held: Sequence[Stored], index: Path, shard: Sequence[Stored]) -> list[Pair]:
+    """Pairs of a recording of this shard and one held out from it that sound the same."""
+    opened = functools.cache(_samples)
+
+    def samples(recording: Stored) -> np.ndarray:
+        return opened(recording.shard)[recording.start : recording.start + recording.length]
+
+    found: dict[Stored, Pair] = {}
+    for pair, frame, offset in _Index(held, index).candidates(shard):
+        is_new = pair.held_out not in found
+        if is_new and fingerprints.alike(samples(pair.heard), samples(pair.held_out), frame, offset):
+            found[pair.held_out] = pair
+    return list(found.values())
+
+
+class _Index:
+    """The landmarks of held-out recordings, by what they look like."""
+
+    def __init__(self, held: Sequence[Stored], path: Path):
+        self._recordings = held
+        self._order = np.array([ORDER[recording.split] for recording in held])
+        content = np.asarray(np.load(path, mmap_mode="r"))
+        self._begins, marks = content[: fingerprints.LOOKS + 1], content[fingerprints.LOOKS + 1 :]
+        self._numbers, self._frames = marks.reshape(2, -1)
 
     def candidates(self, shard: Sequence[Stored]) -> Iterator[tuple[Pair, int, int]]:
         """Pairs of a recording of this shard and one held out from it that share landmarks; a frame in the first, and the offset
@@ -122,7 +145,7 @@ class _Index:
     def _candidates(
         self, shard: Sequence[Stored], numbers: np.ndarray, frames: np.ndarray, looks: np.ndarray
     ) -> Iterator[tuple[Pair, int, int]]:
-        begins, ends = (np.searchsorted(self._looks, looks, side) for side in ("left", "right"))
+        begins, ends = self._begins[looks].astype(np.int64), self._begins[looks + 1]
         counts = np.where(ends - begins <= COMMON, ends - begins, 0)
         mine = np.repeat(np.arange(len(looks)), counts)
         theirs = np.arange(len(mine)) - np.repeat(np.cumsum(counts) - counts - begins, counts)
@@ -133,12 +156,20 @@ class _Index:
         best: dict[int, tuple[int, int]] = {}  # by pair, the number of landmarks and one of them
         for shift in (0, GRID // 2):  # so that no border between offsets divides them
             keys = (pairs << 24) + (offsets + shift) // GRID + (1 << 23)
-            _, places, shared = np.unique(keys, return_index=True, return_counts=True)
-            for place, count in zip(places[shared >= LEAST], shared[shared >= LEAST], strict=True):
+            for key, count in _frequent(keys):
+                place = int(np.argmax(keys == key))
                 best[pairs[place]] = max(best.get(pairs[place], (0, 0)), (count, place))
         for pair, (_, place) in best.items():
             recording, other = divmod(pair, len(self._recordings))
             yield Pair(shard[recording], self._recordings[other]), int(frames[mine[place]]), int(offsets[place])
+
+
+def _frequent(keys: np.ndarray) -> Iterator[tuple[int, int]]:
+    """Those that occur at least `LEAST` times, and how often."""
+    in_order = np.sort(keys)
+    ends = in_order[LEAST - 1 :]
+    found, counts = np.unique(ends[ends == in_order[: len(ends)]], return_counts=True)
+    yield from zip(found.tolist(), (counts + LEAST - 1).tolist(), strict=True)
 
 
 def report(pairs: Sequence[Pair]) -> str:

@@ -101,8 +101,23 @@ def test_memory_for_a_part_of_the_landmarks_is_enough(tmp_path, sentences, monke
 
 @pytest.mark.parametrize("length", [0, 1, 1023, 1024, 5000])
 def test_silence_and_recordings_without_a_whole_window_have_no_landmarks(length):
-    frames, looks = fingerprints.landmarks(np.zeros(length, np.int16))
-    assert len(frames) == len(looks) == 0
+    assert fingerprints.landmarks(np.zeros(length, np.int16), [length]).shape == (3, 0)
+
+
+def test_landmarks_do_not_depend_on_what_stands_beside_a_recording(sentences):
+    one, other = sentences[:2]
+    apart = [fingerprints.landmarks(audio, [len(audio)])[1:] for audio in (one, other)]
+    numbers, *marks = fingerprints.landmarks(np.concatenate([one, noise(900), other]), [len(one), 900, len(other)])
+    for number, expected in zip((0, 2), apart, strict=True):
+        np.testing.assert_array_equal(np.array(marks)[:, numbers == number], expected)
+    assert not (numbers == 1).any()
+
+
+def test_processes_find_what_one_finds(tmp_path, sentences):
+    splits = {"train": sentences[:4], "validation": sentences[2:3], "test": sentences[3:5]}
+    shards = stored(tmp_path, **splits)
+    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
+        assert near_duplicates.find(shards, pool.map) == near_duplicates.find(shards) != []
 
 
 def test_preprocess_warns_of_them_and_lists_them(workspace, change, sentences, capsys):
