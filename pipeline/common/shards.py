@@ -50,9 +50,13 @@ class Shards:
         return self._audio[number]
 
     @property
+    def length(self) -> int:
+        """Samples of all clips."""
+        return int(self._ends[-1])
+
+    @property
     def bytes(self) -> int:
-        """Size of all clips."""
-        return 2 * int(self._ends[-1])
+        return 2 * self.length
 
     def audible(self, count: int) -> list[np.ndarray]:
         """About `count` clips, evenly spaced over the split, without digital silence, whose SNR is undefined.

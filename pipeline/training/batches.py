@@ -1,5 +1,7 @@
 """Batches of training crops."""
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -29,6 +31,10 @@ class Batches:
     def crops(self, count: int) -> Tensor:
         """The next crops [count, samples]."""
         return self._read(self._draw(count), self.samples)
+
+    def enough(self, count: float) -> int:
+        """So many crops, or as many as the split would divide into, if these are fewer."""
+        return math.ceil(min(count, self.shards.length / self.samples))
 
     def share(self, count: int) -> Tensor:
         """Of the next `count` crops those of this rank, [count / ranks, samples]."""

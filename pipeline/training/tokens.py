@@ -139,7 +139,7 @@ class TokenTask(Task[TokenCodec]):
         """Train the prior, which tells the range coder how likely each token is."""
         self.model.eval()
         prior, codebooks = self.model.prior, self.model.codebooks
-        portion = math.ceil(FINISH_SECONDS / self.loop.crop_seconds / PORTIONS)
+        portion = math.ceil(batches.enough(FINISH_SECONDS / self.loop.crop_seconds) / PORTIONS)
         coded = [self._coded(batches.crops(portion)) for _ in range(PORTIONS)]
         with torch.no_grad():
             prior.set_scale(sums(codebooks, coded[0][0])[-1])

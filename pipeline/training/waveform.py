@@ -1,6 +1,5 @@
 """Training the waveform codec: the loss is the number of bits."""
 
-import math
 from dataclasses import asdict
 from pathlib import Path
 
@@ -96,7 +95,7 @@ class WaveformTask(Task[WaveformCodec]):
         return "  ".join([*flat, f"{row['shaped_kbps']:.2f} kbps shaped"])
 
     def finish(self, batches: Batches) -> None:
-        measure_centroids(self.model, batches.crops(math.ceil(FINISH_SECONDS / self.loop.crop_seconds)))
+        measure_centroids(self.model, batches.crops(batches.enough(FINISH_SECONDS / self.loop.crop_seconds)))
 
     def save(self, folder: Path) -> None:
         self.model.save(folder)

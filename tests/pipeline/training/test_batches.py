@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import torch
 
@@ -27,3 +29,8 @@ def test_crops_have_the_range_of_levels(ready):
     gains = made().crops(200).abs().amax(1) / made([0.0, 0.0]).crops(200).abs().amax(1)
     decibels = 20 * gains[torch.isfinite(gains)].log10()
     assert -10.01 < decibels.min() < -8 and 2 < decibels.max() < 4.01
+
+
+def test_crops_are_enough_when_they_cover_the_split(ready):
+    samples = sum(path.stat().st_size for path in (files.SHARDS / "train").glob("*.pcm")) / 2
+    assert made().enough(2.2) == 3 and made().enough(10_000) == math.ceil(samples / 3000) > 3
