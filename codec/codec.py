@@ -15,8 +15,7 @@ import numpy as np
 from telucodec.audio.samples import checked
 from telucodec.audio.spool import Spool
 from telucodec.errors import ContainerError
-from telucodec.files import container
-from telucodec.files.container import Header, Mode
+from telucodec.files.header import Header, Mode, read_header
 from telucodec.files.packets import Packet, packets_of
 from telucodec.models import KINDS, ModelFolder, Models
 from telucodec.operating_point import OperatingPoint, integer
@@ -248,7 +247,7 @@ class Codec:
             ContainerError: the file is damaged, or holds no tokens.
             ModelError: it was made with another model, or there is no token model.
         """
-        if container.read_header(data)[0].mode is not Mode.TOKENS:
+        if read_header(data)[0].mode is not Mode.TOKENS:
             raise ContainerError("the file holds a waveform, not tokens; tokenize the audio that decode returns")
         header, _, packets = self._opened(data, lenient)
         return np.concatenate(list(self._token_files.read(header, packets, lenient)), axis=1)
@@ -273,7 +272,7 @@ class Codec:
 
     def _opened(self, data: bytes, lenient: bool) -> tuple[Header, int, list[Packet]]:
         """A file's header, its number of samples and its packets."""
-        header, place = container.read_header(data)
+        header, place = read_header(data)
         hop = self._models.that_wrote(header).shape["hop"]
         return header, *packets_of(header, hop, data, place, lenient)
 

@@ -15,7 +15,7 @@ import numpy as np
 import onnxruntime
 
 from telucodec.errors import ModelError
-from telucodec.files.container import Header, Mode
+from telucodec.files.header import Header, Mode
 from telucodec.graphs import session
 
 KINDS = "waveform", "tokens"

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from telucodec.codec import SHIPPED
-from telucodec.files.container import VERSION
+from telucodec.files.header import VERSION
 from telucodec.models import KINDS, ModelFolder
 from tests.source_files import ROOT
 

@@ -22,6 +22,7 @@ import telucodec
 from pipeline.judges.recordings import FolderError, read_folder
 from telucodec.errors import OutOfReachWarning
 from telucodec.files import container
+from telucodec.files.header import read_header
 from tools.demo_agreement import BrowserCodec
 from tools.demo_browser import served
 from tools.fuzz import HOPS
@@ -73,7 +74,7 @@ def written(telu: telucodec.Codec, clips: list[np.ndarray], kind: str, random: n
 
 def damaged(data: bytes, random: np.random.Generator) -> bytes:
     """The file with one to three bytes changed in the payload of one packet; as it is if no packet has any."""
-    header, start = container.read_header(data)
+    header, start = read_header(data)
     packets = container.read_packets(data, start, header.packets(HOPS[header.mode]))
     parts = [(number, payload or b"") for number, payload in packets]
     hit = [place for place, (_, payload) in enumerate(parts) if payload]

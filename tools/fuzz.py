@@ -16,6 +16,7 @@ import numpy as np
 import telucodec
 from telucodec.errors import ContainerError, ModelError
 from telucodec.files import container
+from telucodec.files.header import Mode, read_header
 from tests.codec.conftest import save_models
 from tests.conftest import speech
 from tools import fuzzing
@@ -23,7 +24,7 @@ from tools import fuzzing
 DOCUMENTED = ContainerError, ModelError
 LIMIT_SECONDS, LIMIT_MEGABYTES = 10, 300
 ENOUGH = 1 << 16  # samples that are decoded of one input
-HOPS = {container.Mode.WAVEFORM: 240, container.Mode.TOKENS: 320}
+HOPS = {Mode.WAVEFORM: 240, Mode.TOKENS: 320}
 
 
 def seeds(telu: telucodec.Codec) -> list[bytes]:
@@ -46,7 +47,7 @@ def seeds(telu: telucodec.Codec) -> list[bytes]:
 
 def damaged(random: np.random.Generator, data: bytes) -> bytes:
     """A few random changes; sometimes with the checksums made to fit."""
-    header, start = container.read_header(data)
+    header, start = read_header(data)
     count = header.packets(HOPS[header.mode])
     parts = [
         packet
@@ -72,7 +73,7 @@ def damaged(random: np.random.Generator, data: bytes) -> bytes:
 def decode(telu: telucodec.Codec, data: bytes, random: np.random.Generator) -> str:
     """Decode in one of three ways; what came out, in a word."""
     try:
-        header, _ = container.read_header(data)
+        header, _ = read_header(data)
     except ContainerError:
         header = None
     way = int(random.integers(3))

@@ -4,7 +4,7 @@ import argparse
 import json
 
 from telucodec.cli.jobs import named, read_bytes
-from telucodec.files.container import Mode, read_header
+from telucodec.files.header import Mode, read_header
 
 
 def run(options: argparse.Namespace) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from telucodec.errors import ContainerError
 from telucodec.files import container
-from telucodec.files.container import Header
+from telucodec.files.header import Header
 
 SIDE_BY_SIDE = 24  # packets of a file that are coded at once: more is hardly faster and takes more memory
 SIDE_BY_SIDE_FRAMES = 1 << 12  # of packets longer than those of our files, fewer are decoded at once

@@ -8,7 +8,7 @@ import numpy as np
 from telucodec.audio.spool import Samples
 from telucodec.errors import CodecError, ContainerError, missed
 from telucodec.files import container
-from telucodec.files.container import Header, Mode
+from telucodec.files.header import Header, Mode, write_header
 from telucodec.files.packets import Packet, side_by_side
 from telucodec.tokens.engine import TokenEngine
 from telucodec.tokens.packets import TokenPackets, largest
@@ -74,7 +74,7 @@ class TokenFiles:
         if count != frames:
             raise CodecError(f"a recording of {samples} samples has {frames} frames, but these tokens have {count}")
         coder = TokenPackets(self.engine, num_codebooks, mean)
-        written = io.BytesIO(container.write_header(header))  # to join a list of packets would take them twice
+        written = io.BytesIO(write_header(header))  # to join a list of packets would take them twice
         written.seek(0, io.SEEK_END)
         for number, start in enumerate(range(0, count, size)):
             payload = coder.pack(codes(start, min(start + size, count)))

@@ -8,7 +8,7 @@ from collections import deque
 
 import numpy as np
 
-from telucodec.files.container import MOST_LEFT_OUT
+from telucodec.files.header import MOST_LEFT_OUT
 from telucodec.waveform.bands import Bands
 from telucodec.waveform.grids import LEVEL_RMS
 from telucodec.waveform.restoration import Decoded

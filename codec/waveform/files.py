@@ -9,7 +9,7 @@ from telucodec.audio.samples import energy
 from telucodec.audio.spool import Samples
 from telucodec.errors import CodecError
 from telucodec.files import container
-from telucodec.files.container import Header, Mode
+from telucodec.files.header import Header, Mode
 from telucodec.files.packets import SIDE_BY_SIDE, Packet, side_by_side
 from telucodec.operating_point import OperatingPoint
 from telucodec.waveform.engine import Engine

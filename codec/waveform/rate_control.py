@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from telucodec.errors import CodecError
 from telucodec.files import container
+from telucodec.files.header import MAX_SAMPLES
 from telucodec.waveform.engine import Walk
 from telucodec.waveform.grids import LAST_STEP
 from telucodec.waveform.own_steps import UNIT
@@ -17,7 +18,7 @@ NATS_A_STEP = 0.0075  # by how much the logarithm of the rate grows with the ste
 FINER, COARSER = 0.5, 1.0  # steps by which a packet moves those of the next ones, at most
 START, START_KBPS = 256, 6  # a usual step for speech, and its rate
 EMPTY = 8 * len(container.write_packet(0, b""))  # bits of a packet that holds nothing
-HEADER, END = 8 * 20, 8 * len(container.write_end(container.MAX_SAMPLES - 1))  # bits, at most
+HEADER, END = 8 * 20, 8 * len(container.write_end(MAX_SAMPLES - 1))  # bits, at most
 
 
 class Trial(NamedTuple):

@@ -8,7 +8,7 @@ import numpy as np
 
 from telucodec.errors import ContainerError, DamagedPacketError
 from telucodec.files import container
-from telucodec.files.container import Header, Mode
+from telucodec.files.header import Header, Mode, read_header
 from telucodec.waveform.concealment import Synthesis
 from telucodec.waveform.dtx import RESUMES, Background
 from telucodec.waveform.packets import WaveformPackets
@@ -179,7 +179,7 @@ class StreamDecoder:
     def _begun(self) -> FrameDecoder | None:
         """The decoder, once the header is there."""
         try:
-            header, start = container.read_header(bytes(self._data))
+            header, start = read_header(bytes(self._data))
         except ContainerError:
             if len(self._data) >= LONGEST:
                 raise

@@ -5,7 +5,7 @@ import numpy as np
 from telucodec.audio.samples import checked, floats
 from telucodec.errors import CodecError
 from telucodec.files import container
-from telucodec.files.container import Header
+from telucodec.files.header import Header, write_header
 from telucodec.mdct import ExactMDCT
 from telucodec.waveform.dtx import RESUMES, PauseDetector
 from telucodec.waveform.packets import WaveformPackets
@@ -76,7 +76,7 @@ class StreamEncoder:
 
     def _start(self) -> bytes:
         begun, self._begun = self._begun, True
-        return b"" if begun else container.write_header(self.header)
+        return b"" if begun else write_header(self.header)
 
     def _code(self, count: int) -> bytes:
         """Packets of the first `count` frames that wait."""

@@ -25,6 +25,7 @@ from pipeline.peers.measuring import measured
 from pipeline.peers.peer import SAMPLE_RATE, Coded, PeerError
 from pipeline.peers.targets import shipped
 from telucodec.files import container
+from telucodec.files.header import read_header
 
 BURSTS = 20, 60  # ms
 HOP, PACKET_MS = 240, 30  # of our streams
@@ -84,7 +85,7 @@ def _stream(audio: np.ndarray, step: int) -> bytes:
 
 def _received(data: bytes, lost: np.ndarray) -> np.ndarray:
     """What a decoder makes of the packets that arrive."""
-    decoder, start = shipped().stream_decoder(lenient=True), container.read_header(data)[1]
+    decoder, start = shipped().stream_decoder(lenient=True), read_header(data)[1]
     *packets, end = (
         container.write_packet(number, payload or b"") for number, payload in container.read_packets(data, start, None)
     )

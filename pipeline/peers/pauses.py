@@ -23,6 +23,7 @@ from pipeline.peers.__main__ import figure
 from pipeline.peers.measuring import measured
 from pipeline.peers.targets import shipped
 from telucodec.files import container
+from telucodec.files.header import read_header
 
 HOP = 240  # of our streams
 BLOCK = 480  # samples of which the level is looked at
@@ -62,7 +63,7 @@ def score(audio: np.ndarray, step: int, dtx: bool, names: list[str]) -> dict[str
     """`kbps`, percent of packets `left_out`, every measure of telucodec.audio.metrics, and what judges say about a clip."""
     encoder = shipped().stream_encoder(step, perception=1, dtx=dtx)
     data = encoder.push(audio) + encoder.finish()
-    header, place = container.read_header(data)
+    header, place = read_header(data)
     read = container.read_packets(data, place, None, most_left_out=header.most_left_out)
     sent = sum(payload is not None for number, payload in read if number >= 0)
     return {

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import telucodec
 from telucodec.errors import CodecError, ContainerError, ModelError, OutOfReachWarning
 from telucodec.files import container
-from telucodec.files.container import Header, Mode
+from telucodec.files.header import Header, Mode, write_header
 from tests.codec.conftest import save_models
 
 few = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -206,7 +206,7 @@ def test_sound_checksum_with_any_payload_is_audio_or_an_error(telu, payload, tok
     kind = (
         {"mode": Mode.TOKENS, "model": bytes.fromhex(telu.model_id("tokens"))[:4], "settings": tokens} if tokens else {}
     )
-    data = container.write_header(header(telu, **kind)) + container.write_packet(0, payload)
+    data = write_header(header(telu, **kind)) + container.write_packet(0, payload)
     assert telu.decode(data, lenient=True).shape == (1000,)
     with contextlib.suppress(ContainerError):
         assert telu.decode(data).shape == (1000,)
@@ -215,7 +215,7 @@ def test_sound_checksum_with_any_payload_is_audio_or_an_error(telu, payload, tok
 @pytest.mark.parametrize("lenient", [False, True])
 @pytest.mark.parametrize("packet_frames", [1, 4096])
 def test_absurd_length_is_refused_at_once(telu, packet_frames, lenient):
-    data = container.write_header(header(telu, samples=(1 << 40) - 1, packet_frames=packet_frames))
+    data = write_header(header(telu, samples=(1 << 40) - 1, packet_frames=packet_frames))
     with pytest.raises(ContainerError):
         telu.decode(data + container.write_packet(0, b"abc"), lenient=lenient)
 
@@ -223,13 +223,13 @@ def test_absurd_length_is_refused_at_once(telu, packet_frames, lenient):
 @pytest.mark.parametrize("settings", [(32, 0), (2, 5)])
 def test_codebooks_the_model_lacks_are_refused(telu, settings):
     model = bytes.fromhex(telu.model_id("tokens"))[:4]
-    data = container.write_header(header(telu, mode=Mode.TOKENS, model=model, settings=settings))
+    data = write_header(header(telu, mode=Mode.TOKENS, model=model, settings=settings))
     with pytest.raises(ContainerError, match="codebooks"):
         telu.decode(data, lenient=True)
 
 
 def test_file_of_another_model_is_refused(telu, files):
-    data = container.write_header(header(telu, model=b"othr")) + files[0][22:]
+    data = write_header(header(telu, model=b"othr")) + files[0][22:]
     with pytest.raises(ModelError, match="6f746872"):
         telu.decode(data, lenient=True)
 
@@ -279,7 +279,7 @@ def test_more_codebooks_than_there_are_cannot_be_asked_for(telu, audio):
 
 
 def test_a_short_file_that_promises_long_packets_is_decoded_in_little_memory(telu):
-    data = container.write_header(header(telu, samples=60 * 4096 * 240, packet_frames=4096))
+    data = write_header(header(telu, samples=60 * 4096 * 240, packet_frames=4096))
     blocks = telu.decode_blocks(data, lenient=True)
     tracemalloc.start()
     assert not np.abs(next(blocks)).any() and not np.abs(next(blocks)).any()

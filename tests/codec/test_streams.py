@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from telucodec.errors import ContainerError
-from telucodec.files import container
+from telucodec.files.header import read_header
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def test_damaged_packet_of_a_stream_costs_its_key_period_at_most(telu, audio):
 
 def test_a_damaged_length_does_not_keep_a_stream_waiting(telu, audio):
     _, whole = stream(telu, audio[:40_000], [])
-    _, start = container.read_header(whole)
+    _, start = read_header(whole)
     damaged = whole[: start + 1] + b"\xff\xff\x7f" + whole[start + 2 :]  # the first packet claims 2 MB
     with pytest.raises(ContainerError, match="packet 1"):
         telu.stream_decoder().push(damaged[: start + 100])

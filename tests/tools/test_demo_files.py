@@ -4,6 +4,7 @@ import pytest
 import telucodec
 from telucodec.errors import ContainerError
 from telucodec.files import container
+from telucodec.files.header import read_header
 from tests.conftest import speech
 from tools.demo_files import KINDS, LSB, Compared, damaged, written
 from tools.fuzz import HOPS
@@ -22,7 +23,7 @@ def test_one_packet_of_a_damaged_file_is_unreadable(telu, kind):
     assert len(broken) == len(data)
     with pytest.raises(ContainerError, match="is damaged"):
         telu.decode(broken)
-    header, start = container.read_header(broken)
+    header, start = read_header(broken)
     packets = list(container.read_packets(broken, start, header.packets(HOPS[header.mode]), lenient=True))
     assert sum(payload is None for _, payload in packets) == 1
 

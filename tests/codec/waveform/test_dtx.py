@@ -7,11 +7,12 @@ from hypothesis import strategies as st
 
 from telucodec.errors import CodecError, ContainerError
 from telucodec.files import container
+from telucodec.files.header import MOST_LEFT_OUT, read_header
 from telucodec.waveform.bands import members
 
 few = settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 PACKET, HOP = 480, 240  # samples
-LEFT_OUT = container.MOST_LEFT_OUT
+LEFT_OUT = MOST_LEFT_OUT
 SPEECH, PAUSE = 20, 40  # packets
 BEGIN, END = SPEECH, SPEECH + PAUSE  # of the pause in `talk`
 
@@ -39,7 +40,7 @@ class Sent:
     """A stream as a network carries it: the header, then for each packet its bytes, or none."""
 
     def __init__(self, data):
-        header, place = container.read_header(data)
+        header, place = read_header(data)
         *read, (_, end) = container.read_packets(data, place, None, most_left_out=header.most_left_out)
         count = container.stream_packets(container.read_end(end), HOP, header.packet_frames)
         self.header, self.packets, self.data = data[:place], [b""] * count, data
@@ -80,7 +81,7 @@ def band_levels(audio):
 
 
 def test_in_a_pause_little_is_sent_and_speech_is_sent_as_ever(telu, talk, sent):
-    independent = container.read_header(sent.header)[0].key_packets == 1
+    independent = read_header(sent.header)[0].key_packets == 1
     plain = Sent(encoded(telu, talk, dtx=False, independent=independent))
     assert not plain.left_out
     assert set(sent.left_out) <= set(range(BEGIN, END + 1))
@@ -113,7 +114,7 @@ def test_a_stream_is_its_file_however_it_is_cut_and_whoever_asks(telu, sent):
 
 
 def test_an_encoder_gives_the_same_however_it_is_fed(telu, talk, sent):
-    independent = container.read_header(sent.header)[0].key_packets == 1
+    independent = read_header(sent.header)[0].key_packets == 1
     encoder = telu.stream_encoder(300, 1.0, dtx=True, independent=independent)
     pieces = [encoder.push(talk[start : start + PACKET]) for start in range(0, len(talk), PACKET)]
     assert b"".join([*pieces, encoder.finish()]) == sent.data

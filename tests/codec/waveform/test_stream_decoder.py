@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from telucodec.errors import ContainerError
 from telucodec.files import container
+from telucodec.files.header import read_header
 
 few = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 PACKET = 480  # samples
@@ -18,7 +19,7 @@ class Sent:
     def __init__(self, telu, audio, **target):
         encoder = telu.stream_encoder(**target)
         data = encoder.push(audio) + encoder.finish()
-        place = container.read_header(data)[1]
+        place = read_header(data)[1]
         self.header, self.packets, self.audio = data[:place], [], audio
         for number, payload in container.read_packets(data, place, None):
             packet = container.write_packet(number, payload)
@@ -134,7 +135,7 @@ def test_without_perception_a_loss_is_concealed_too(telu, speech):
 
 def test_a_file_of_known_length_is_concealed_to_its_end(telu, speech):
     data = telu.encode(speech, step=300)
-    start = container.read_header(data)[1]
+    start = read_header(data)[1]
     decoder = telu.stream_decoder(lenient=True)
     assert len(decoder.conceal()) == 0  # there is no header yet
     assert len(decoder.push(data[:start])) == 0

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import telucodec
-from telucodec.files.container import read_header, write_header
+from telucodec.files.header import read_header, write_header
 from tests.conftest import speech
 from tools.demo_agreement import BrowserCodec
 

@@ -10,7 +10,7 @@ import soundfile
 
 import telucodec
 from telucodec.codec import SHIPPED
-from telucodec.files.container import read_header
+from telucodec.files.header import read_header
 from tests.conftest import speech
 from tools import demo, demo_examples, demo_speed
 
