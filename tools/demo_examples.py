@@ -1,4 +1,5 @@
-"""Makes the listening examples of the page, docs/demo/examples: speech as this codec and Opus return it, at several rates.
+"""Makes the listening examples of the page, docs/demo/examples: speech as this codec, Opus and, if it is installed, Lyra v2
+return it, at several rates.
 
     python -m tools.demo_examples DIR SOURCE
 
@@ -33,8 +34,9 @@ from telucodec.codec import Codec
 FOLDER = Path(__file__).parents[1] / "docs" / "demo" / "examples"
 INDEX = "examples.json"
 CLIPS, SECONDS = 3, 6
+LYRA = "Lyra v2 has the networks of google/lyra (Apache-2.0)."
 POINTS = "tokens_4", "tokens_8", "perception_1_kbps_6", "perception_1_kbps_12"
-OPUS_KBPS = 6, 12
+RIVALS = ("lyra", 3.2), ("opus", 6), ("opus", 12)  # and kbit/s
 BUILT_IN = "Synthetic Telugu speech by espeak-ng, made for this page"
 VOICES = {"Man": ("m1", 150, 40, 45), "Woman": ("f1", 156, 47, 50)}  # voice, rate, pitch and its range
 
@@ -91,7 +93,8 @@ def write(folder: Path, speech: dict[str, np.ndarray], source: str, telu: Codec)
     Raises:
         PeerError: PyAV is missing, or came without its wheel's libopus.
     """
-    clips = []
+    peers.require("opus")
+    clips, present = [], peers.installed()
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for number, (name, audio) in enumerate(speech.items()):
@@ -102,11 +105,15 @@ def write(folder: Path, speech: dict[str, np.ndarray], source: str, telu: Codec)
             kbps = 8 * len(data) / len(audio) * peers.SAMPLE_RATE / 1000
             what = "Tokens" if point.tokens else "Waveform"
             versions.append({"name": what, "kbps": round(kbps, 1), "file": f"{number}-{point.name}.tlc"})
-        for asked in OPUS_KBPS:
-            coded = peers.code("opus", audio, asked)
-            versions.append(_recording(folder, f"{number}-opus-{asked}", "Opus", peers.kbps(coded), coded.audio))
+        for rival, asked in RIVALS:
+            if rival in present:
+                coded, title = peers.code(rival, audio, asked), peers.PEERS[rival].title
+                versions.append(
+                    _recording(folder, f"{number}-{rival}-{asked:g}", title, peers.kbps(coded), coded.audio)
+                )
         clips.append({"name": name, "versions": versions})
-    index = {"source": source, "opus": opus.version(), "models": _models(telu), "clips": clips}
+    whose = [f"Opus is that of {opus.version()}."] + [LYRA] * ("lyra" in present)
+    index = {"source": source, "rivals": whose, "models": _models(telu), "clips": clips}
     (folder / INDEX).write_text(json.dumps(index, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

@@ -1,10 +1,10 @@
 /**
- * Examples to listen to, which `python -m tools.demo_examples` makes: speech at several rates, and Opus beside it. What this codec has
- * made is coded still, and is decoded here.
+ * Examples to listen to, which `python -m tools.demo_examples` makes: speech at several rates, and other codecs beside it. What this
+ * codec has made is coded still, and is decoded here.
  *
  * @typedef {{name: string, kbps: number | null, file: string}} Version
  * @typedef {{name: string, versions: Version[]}} Clip
- * @typedef {{source: string, opus: string, clips: Clip[]}} Index
+ * @typedef {{source: string, rivals: string[], clips: Clip[]}} Index
  */
 import { read } from "./audio.js";
 import { Coder } from "./coder.js";
@@ -70,7 +70,7 @@ function offer(group, labels, first) {
 }
 
 /** @param {Index} index */
-function show({ source, opus, clips: all }) {
+function show({ source, rivals, clips: all }) {
   const labels = (/** @type {Clip} */ clip) =>
     clip.versions.map(({ name, kbps }) => (kbps === null ? name : `${name}, ${kbps} kbit/s`));
   let wanted = 0; // number of the newest choice
@@ -106,7 +106,7 @@ function show({ source, opus, clips: all }) {
     await hear();
     player.play();
   };
-  element("example-source", HTMLElement).textContent = `${source}. Opus is that of ${opus}; rates are those of its packets, and of our files.`;
+  element("example-source", HTMLElement).textContent = `${source}. ${rivals.join(" ")} Rates are those of packets, and of our files.`;
   element("examples", HTMLElement).hidden = false;
 }
 

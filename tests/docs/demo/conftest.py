@@ -6,6 +6,7 @@ import threading
 import pytest
 
 import telucodec
+from pipeline.peers import lyra
 from telucodec.codec import SHIPPED
 from tests.conftest import speech
 from tools import demo, demo_examples
@@ -18,7 +19,9 @@ def address(tmp_path_factory):
     shutil.copytree(demo.PAGE, page, ignore=shutil.ignore_patterns(demo.MODELS, "examples"))
     demo.copy_models(SHIPPED, page)
     clips = {"Anna": speech(0.6), "Bela": speech(0.5, seed=1)}
-    demo_examples.write(page / "examples", clips, "Speech of this test", telucodec.load())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv(lyra.VARIABLE, raising=False)
+        demo_examples.write(page / "examples", clips, "Speech of this test", telucodec.load())
     with demo.server(root, 0) as running:
         threading.Thread(target=running.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{running.server_port}/below/a-path/"

@@ -9,6 +9,8 @@ import pytest
 import soundfile
 
 import telucodec
+from pipeline import peers
+from pipeline.peers import lyra
 from telucodec.codec import SHIPPED
 from telucodec.files.header import read_header
 from tests.conftest import speech
@@ -188,6 +190,7 @@ def test_without_models_or_microphone_the_page_says_what_to_do(new_page, address
 
 
 def test_the_command_copies_the_models_or_says_what_is_missing(tmp_path, monkeypatch, capsys):
+    monkeypatch.delenv(lyra.VARIABLE, raising=False)
     monkeypatch.setattr(demo, "PAGE", tmp_path)
     monkeypatch.setattr(demo_examples, "VOICES", dict(list(demo_examples.VOICES.items())[:1]))  # one is quicker
     monkeypatch.setattr(sys, "argv", ["demo", "--no-server"])
@@ -197,12 +200,27 @@ def test_the_command_copies_the_models_or_says_what_is_missing(tmp_path, monkeyp
     made = {path: path.stat().st_mtime_ns for path in (tmp_path / "examples").iterdir()}
     assert 50_000 < sum(path.stat().st_size for path in made) < 350_000
     index = json.loads((tmp_path / "examples" / "examples.json").read_text())
-    assert "espeak-ng" in index["source"] and index["opus"].startswith("libopus 1.")
+    assert "espeak-ng" in index["source"] and index["rivals"][0].startswith("Opus is that of libopus 1.")
     demo.main()  # what is there is not made again
     assert made == {path: path.stat().st_mtime_ns for path in (tmp_path / "examples").iterdir()}
     monkeypatch.setattr(sys, "argv", ["demo", "--models", str(tmp_path / "none")])
     with pytest.raises(SystemExit, match=r"none/waveform/model.safetensors: No such file or directory; .* --models"):
         demo.main()
+
+
+def test_lyra_is_among_the_examples_where_it_is_installed(tmp_path, monkeypatch, spoken):
+    code = peers.code
+    monkeypatch.setattr(peers, "installed", lambda: ["opus", "lyra"])
+    monkeypatch.setattr(
+        peers,
+        "code",
+        lambda name, audio, kbps: peers.Coded(audio / 2, 200) if name == "lyra" else code(name, audio, kbps),
+    )
+    demo_examples.write(tmp_path / "examples", {"Anna": spoken(0.5)}, "Speech of this test", telucodec.load())
+    index = json.loads((tmp_path / "examples" / "examples.json").read_text())
+    assert index["rivals"][1:] == ["Lyra v2 has the networks of google/lyra (Apache-2.0)."]
+    (heard,) = [version for version in index["clips"][0]["versions"] if version["name"] == "Lyra v2"]
+    assert heard["kbps"] == 3.2 and (tmp_path / "examples" / heard["file"]).is_file()
 
 
 def test_from_the_disk_the_page_asks_for_a_server(new_page):
