@@ -32,6 +32,13 @@ SECONDS = 0.3, 2.0
 Writer = Callable[[telucodec.Codec, np.ndarray, np.random.Generator], bytes]
 
 
+def _with_pause(audio: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """The recording in two parts, and between them up to a second of soft noise."""
+    parts = np.array_split(audio, 2)
+    pause = random.normal(0, 10 ** -random.uniform(3, 4), int(random.integers(4000, 16000)))
+    return np.concatenate([parts[0], pause.astype(np.float32), parts[1]])
+
+
 def _stream(telu: telucodec.Codec, audio: np.ndarray, **settings: Any) -> bytes:
     encoder = telu.stream_encoder(**settings)
     return encoder.push(audio) + encoder.finish()
@@ -47,6 +54,9 @@ KINDS: dict[str, Writer] = {
     "stream": lambda telu, audio, random: _stream(telu, audio, step=int(random.integers(100, 500))),
     "stream at a rate": lambda telu, audio, random: _stream(
         telu, audio, kbps=random.uniform(8, 32), perception=1.0, independent=bool(random.integers(2))
+    ),
+    "stream, packets left out": lambda telu, audio, random: _stream(
+        telu, _with_pause(audio, random), step=int(random.integers(100, 500)), perception=1.0, dtx=True
     ),
 }
 
@@ -75,8 +85,9 @@ def written(telu: telucodec.Codec, clips: list[np.ndarray], kind: str, random: n
 def damaged(data: bytes, random: np.random.Generator) -> bytes:
     """The file with one to three bytes changed in the payload of one packet; as it is if no packet has any."""
     header, start = read_header(data)
-    packets = container.read_packets(data, start, header.packets(HOPS[header.mode]))
-    parts = [(number, payload or b"") for number, payload in packets]
+    count, left_out = header.packets(HOPS[header.mode]), header.most_left_out
+    packets = container.read_packets(data, start, count, most_left_out=left_out)
+    parts = [(number, payload) for number, payload in packets if payload is not None]
     hit = [place for place, (_, payload) in enumerate(parts) if payload]
     if not hit:
         return data
