@@ -20,6 +20,22 @@ export function clip(x, low, high) {
 }
 
 /**
+ * Arrays one after the other.
+ * @template {Uint8Array | Float32Array | Float64Array} T
+ * @param {new (length: number) => T} Type
+ * @param {ArrayLike<number>[]} parts
+ */
+export function concatenate(Type, parts) {
+  const all = new Type(parts.reduce((sum, part) => sum + part.length, 0));
+  let place = 0;
+  for (const part of parts) {
+    all.set(part, place);
+    place += part.length;
+  }
+  return all;
+}
+
+/**
  * Values [rows, columns] as [columns, rows].
  * @param {ArrayLike<number>} matrix
  * @param {number} columns

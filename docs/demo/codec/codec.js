@@ -3,6 +3,7 @@ import { TOKENS, loss, readHeader, readPackets } from "./container.js";
 import { CodecError } from "./errors.js";
 import { Model } from "./models.js";
 import { TokenCodec } from "./tokens/codec.js";
+import { TokenStreamDecoder, TokenStreamEncoder } from "./tokens/streaming.js";
 import { WaveformCodec } from "./waveform/codec.js";
 
 /**
@@ -84,6 +85,30 @@ export class Codec {
       return { audio: output, bits, header: file.header, damage: "", tokens: null };
     };
     return { data: await joined(file.parts), hear };
+  }
+
+  /**
+   * An encoder of a waveform as it arrives: `push` samples, then `finish`.
+   * @param {{step: number, perception?: number} | {kbps: number, perception?: number}} point `kbps`: a limit that no second exceeds
+   */
+  async streamEncoder(point) {
+    return (await this.waveform()).streamEncoder(point, point.perception ?? 0);
+  }
+
+  /** A decoder of a waveform as it arrives: `push` bytes. */
+  async streamDecoder(enhance = true) {
+    return (await this.waveform()).streamDecoder(enhance);
+  }
+
+  /** An encoder of tokens as speech arrives: `push` samples, then `finish`. 0: all codebooks. */
+  async tokenEncoder(numCodebooks = 0) {
+    const { engine, numCodebooks: all } = await this.tokens();
+    return new TokenStreamEncoder(engine, numCodebooks || all);
+  }
+
+  /** A decoder of tokens as they arrive: `push` tokens. */
+  async tokenDecoder() {
+    return new TokenStreamDecoder((await this.tokens()).engine);
   }
 
   /**

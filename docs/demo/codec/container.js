@@ -123,6 +123,30 @@ export function writePacket(number, payload) {
   ]);
 }
 
+/** What ends a stream of unknown length: packet number -1 with the number of samples. */
+export function writeEnd(/** @type {number} */ samples) {
+  return writePacket(-1, Uint8Array.from(varint(samples)));
+}
+
+/** The number of samples in the payload of what ends a stream. */
+export function readEnd(/** @type {Uint8Array} */ payload) {
+  return new Reader(payload, 0).varint();
+}
+
+/**
+ * The packet at the start of bytes of a stream; null if more have to come first.
+ * @param {Uint8Array} data
+ * @param {number} expected its number, unless it ends the stream
+ * @throws {CodecError} the bytes are damaged, or another packet comes first
+ */
+export function nextPacket(data, expected) {
+  if (data.length && data[0] !== MARKER) throw new CodecError(`Packet ${expected + 1} of the stream is damaged.`);
+  const packet = packetAt(data, 0);
+  if (packet && (packet.number === expected || packet.number === -1)) return packet;
+  if (packet) throw new CodecError(`Packet ${expected + 1} of the stream is damaged or missing.`);
+  return null;
+}
+
 /**
  * The number of samples of a file, its packets from `place` on, and what is wrong with it, "" if nothing is. Damaged and
  * missing packets are lost; the others keep their places.
@@ -162,7 +186,7 @@ export function readPackets(header, hop, data, place) {
     }
     if (!packet || !follows(packet.number)) break;
     if (packet.number === -1) {
-      end = new Reader(packet.payload, 0).varint();
+      end = readEnd(packet.payload);
     } else {
       lose(packet.number - payloads.length);
       payloads.push(packet.payload);

@@ -1,5 +1,5 @@
 /**
- * Layers of networks on rows of numbers. All arithmetic is float64: the sums of exact layers (`telucodec.networks.exact`)
+ * Linear layers of networks on rows of numbers. All arithmetic is float64: the sums of exact layers (`telucodec.networks.exact`)
  * are not rounded there, and those of the others less than in the float32 of ONNX Runtime.
  */
 
@@ -27,17 +27,30 @@ export class Linear {
   }
 
   /**
-   * Rows [rows, inputs] to [rows, outputs]. Three rows and four outputs at a time: each number that is read is used more than once.
-   * Inputs that are 0 in all three rows are left out; after a rectifier those are most.
+   * Rows [rows, inputs] to [rows, outputs].
    * @param {Float64Array} x
    * @param {Float64Array} [out]
    */
   run(x, out = new Float64Array((x.length / this.inputs) * this.outputs)) {
+    const rows = x.length / this.inputs;
+    const many = rows - (rows % 3);
+    this._three(x, out, many);
+    for (let row = many; row < rows; row++) this._one(x, out, row);
+    return out;
+  }
+
+  /**
+   * The first rows. Three rows and four outputs at a time: each number that is read is used more than once. Inputs that are 0 in all
+   * three rows are left out; after a rectifier those are most.
+   * @param {Float64Array} x
+   * @param {Float64Array} out
+   * @param {number} rows a multiple of three
+   */
+  _three(x, out, rows) {
     const { inputs, outputs, weight, bias, _index: index, _seen: seen } = this;
-    const last = x.length / inputs - 1;
-    for (let row = 0; row <= last; row += 3) {
-      const second = Math.min(row + 1, last); // the last row may be computed again
-      const third = Math.min(row + 2, last);
+    for (let row = 0; row < rows; row += 3) {
+      const second = row + 1;
+      const third = row + 2;
       let count = 0; // of the inputs that are not 0
       for (let i = 0; i < inputs; i++) {
         const u = x[row * inputs + i];
@@ -105,7 +118,47 @@ export class Linear {
         out[a + output] = sa;
       }
     }
-    return out;
+  }
+
+  /**
+   * One row, as frames of a stream come; the sums are in the same order.
+   * @param {Float64Array} x
+   * @param {Float64Array} out
+   * @param {number} row
+   */
+  _one(x, out, row) {
+    const { inputs, outputs, weight, bias, _index: index, _seen: seen } = this;
+    let count = 0; // of the inputs that are not 0
+    for (let i = 0; i < inputs; i++) {
+      const value = x[row * inputs + i];
+      if (value === 0) continue;
+      seen[count] = value;
+      index[count++] = i;
+    }
+    const start = row * outputs;
+    let output = 0;
+    for (; output + 3 < outputs; output += 4) {
+      const p = output * inputs;
+      const [q, r, s] = [p + inputs, p + 2 * inputs, p + 3 * inputs];
+      let [a, b, c, d] = [bias[output], bias[output + 1], bias[output + 2], bias[output + 3]];
+      for (let k = 0; k < count; k++) {
+        const i = index[k];
+        const value = seen[k];
+        a += value * weight[p + i];
+        b += value * weight[q + i];
+        c += value * weight[r + i];
+        d += value * weight[s + i];
+      }
+      out[start + output] = a;
+      out[start + output + 1] = b;
+      out[start + output + 2] = c;
+      out[start + output + 3] = d;
+    }
+    for (; output < outputs; output++) {
+      let sum = bias[output];
+      for (let k = 0; k < count; k++) sum += seen[k] * weight[output * inputs + index[k]];
+      out[start + output] = sum;
+    }
   }
 }
 
@@ -117,137 +170,4 @@ export class Linear {
 export function linear(model, name) {
   const weight = model.tensor(`${name}.weight`);
   return new Linear(weight.data, model.tensor(`${name}.bias`).data, weight.shape[0]);
-}
-
-/**
- * A stack of causal ConvNeXt blocks between two linear layers, `telucodec.networks.tokens.blocks.CausalStack`, on one recording:
- * it remembers the frames before.
- */
-export class CausalStack {
-  /**
-   * @param {import("./models.js").Model} model
-   * @param {string} name of the stack in the model
-   */
-  constructor(model, name) {
-    this._first = linear(model, `${name}.0`);
-    this._blocks = [];
-    let number = 1;
-    for (; model.has(`${name}.${number}.norm.weight`); number++)
-      this._blocks.push(new Block(model, `${name}.${number}`));
-    this._last = linear(model, `${name}.${number}`);
-  }
-
-  /** Forget the frames before. */
-  reset() {
-    for (const block of this._blocks) block.past.fill(0);
-  }
-
-  /** Frames [frames, inputs] to [frames, outputs]. */
-  run(/** @type {Float64Array} */ frames) {
-    let x = this._first.run(frames);
-    for (const block of this._blocks) x = block.run(x);
-    return this._last.run(x);
-  }
-}
-
-const NORM_EPSILON = 1e-5;
-
-class Block {
-  /**
-   * @param {import("./models.js").Model} model
-   * @param {string} name
-   */
-  constructor(model, name) {
-    const {
-      data,
-      shape: [channels, , kernel],
-    } = model.tensor(`${name}.depthwise.weight`);
-    this._channels = channels;
-    this._kernel = kernel;
-    this._taps = data;
-    this._bias = model.tensor(`${name}.depthwise.bias`).data;
-    this._gain = model.tensor(`${name}.norm.weight`).data;
-    this._shift = model.tensor(`${name}.norm.bias`).data;
-    this._expand = linear(model, `${name}.expand`);
-    this._reduce = linear(model, `${name}.reduce`);
-    this._scale = model.tensor(`${name}.scale`).data;
-    this.past = new Float64Array((kernel - 1) * channels);
-  }
-
-  run(/** @type {Float64Array} */ x) {
-    const line = new Float64Array(this.past.length + x.length);
-    line.set(this.past);
-    line.set(x, this.past.length);
-    this.past = line.slice(x.length);
-    const wide = this._expand.run(this._normalised(line, x.length));
-    for (let i = 0; i < wide.length; i++) wide[i] = gelu(wide[i]);
-    const change = this._reduce.run(wide);
-    for (let i = 0; i < change.length; i++) change[i] = x[i] + this._scale[i % this._channels] * change[i];
-    return change;
-  }
-
-  /**
-   * The depthwise convolution of a line, then a layer norm over channels.
-   * @param {Float64Array} line
-   * @param {number} length of what is new
-   */
-  _normalised(line, length) {
-    const [channels, kernel, taps] = [this._channels, this._kernel, this._taps];
-    const mixed = new Float64Array(length);
-    for (let frame = 0; frame < length; frame += channels) {
-      let [total, squares] = [0, 0];
-      for (let channel = 0; channel < channels; channel++) {
-        let sum = this._bias[channel];
-        for (let tap = 0; tap < kernel; tap++)
-          sum += line[frame + tap * channels + channel] * taps[channel * kernel + tap];
-        mixed[frame + channel] = sum;
-        total += sum;
-      }
-      const mean = total / channels;
-      for (let channel = 0; channel < channels; channel++) squares += (mixed[frame + channel] - mean) ** 2;
-      const factor = 1 / Math.sqrt(squares / channels + NORM_EPSILON);
-      for (let channel = 0; channel < channels; channel++)
-        mixed[frame + channel] = (mixed[frame + channel] - mean) * factor * this._gain[channel] + this._shift[channel];
-    }
-    return mixed;
-  }
-}
-
-const ERF_STEPS = 64; // of the table in each unit: cubic interpolation errs by less than 1e-9
-const ERF_END = 6; // from here on, 1
-
-/** @type {Float64Array} */
-const ERF = Float64Array.from({ length: ERF_STEPS * ERF_END + 2 }, (_, place) => {
-  const x = place / ERF_STEPS;
-  let [sum, term] = [0, x];
-  for (let n = 1; term > 1e-17; n++) {
-    sum += term;
-    term *= (2 * x * x) / (2 * n + 1);
-  }
-  return slope(x) * sum;
-});
-
-/** The derivative of the error function. */
-function slope(/** @type {number} */ x) {
-  return (2 / Math.sqrt(Math.PI)) * Math.exp(-x * x);
-}
-const SLOPES = ERF.map((_, place) => slope(place / ERF_STEPS) / ERF_STEPS);
-
-/** The error function. */
-export function erf(/** @type {number} */ x) {
-  const place = Math.abs(x) * ERF_STEPS;
-  const below = Math.floor(place);
-  if (!(below < ERF_STEPS * ERF_END)) return Math.sign(x);
-  const t = place - below;
-  const rest = 1 - t;
-  const value =
-    ERF[below] * (1 + 2 * t) * rest * rest +
-    ERF[below + 1] * (3 - 2 * t) * t * t +
-    SLOPES[below] * t * rest * rest -
-    SLOPES[below + 1] * t * t * rest;
-  return x < 0 ? -value : value;
-}
-
-function gelu(/** @type {number} */ x) {
-  return 0.5 * x * (1 + erf(x * Math.SQRT1_2));
 }

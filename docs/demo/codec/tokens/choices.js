@@ -8,20 +8,13 @@ const ATTEMPTS = 12;
 
 /** The codes that the frames of a recording could use. */
 export class Choices {
-  constructor(/** @type {number} */ most) {
-    this.most = most;
-    this._errors = /** @type {Float32Array[]} */ ([]);
-    this._codes = /** @type {Int16Array[][]} */ ([]);
-  }
-
   /**
-   * The next frame.
-   * @param {Float32Array} errors squared, with 0, 1, ... codebooks
-   * @param {Int16Array[]} codes with 1, 2, ... codebooks
+   * @param {number} most codebooks of a frame
+   * @param {import("./engine.js").Found[]} found
    */
-  push(errors, codes) {
-    this._errors.push(errors);
-    this._codes.push(codes);
+  constructor(most, found) {
+    this.most = most;
+    this._found = found;
   }
 
   /**
@@ -30,9 +23,10 @@ export class Choices {
    * @returns {Codes}
    */
   codes(mean) {
-    return depths(this._errors, mean).map((used, frame) => {
+    const errors = this._found.map((own) => own.errors);
+    return depths(errors, mean).map((used, frame) => {
       const codes = new Int16Array(this.most).fill(-1);
-      if (used) codes.set(this._codes[frame][used - 1]);
+      if (used) codes.set(this._found[frame].codes[used - 1]);
       return codes;
     });
   }

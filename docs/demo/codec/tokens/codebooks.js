@@ -31,6 +31,11 @@ export class Codebooks {
     this.words = Array.from({ length: count }, (_, number) => this._words(number));
   }
 
+  /** How many of the first `count` codebooks are learned. */
+  learnedOf(/** @type {number} */ count) {
+    return count - this.places.filter((place) => place < count).length;
+  }
+
   _words(/** @type {number} */ number) {
     const words = new Float64Array(this.size * this.width);
     const before = this.places.filter((place) => place < number).length;

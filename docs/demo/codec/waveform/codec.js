@@ -1,16 +1,19 @@
 /** The waveform codec: speech to files and back. */
 import { PACKET_SECONDS, WAVEFORM, writeHeader, writePacket } from "../container.js";
-import { DamagedPacketError } from "../errors.js";
+import { CausalStack } from "../causal_stack.js";
+import { rint } from "../layers.js";
 import { MDCT } from "../mdct.js";
-import { Synthesis } from "./concealment.js";
-import { Background, resumes } from "./dtx.js";
 import { Restoration } from "./enhancer.js";
-import { FULL_SHAPING } from "./grids.js";
+import { FULL_SHAPING, GROUP } from "./grids.js";
 import { Listener } from "./listener.js";
 import { Packets } from "./packets.js";
+import { RateControl } from "./rate_control.js";
 import { toKbps, toSnr } from "./search.js";
+import { FrameDecoder, StreamDecoder } from "./stream_decoder.js";
+import { StreamEncoder } from "./stream_encoder.js";
 
 const SIDE_BY_SIDE = 8; // packets that go through the network at once
+const LIVE_KEY_SECONDS = 1; // from one packet of a stream that is decodable by itself to the next
 
 /** @typedef {import("./packets.js").Settings} Settings */
 /** @typedef {import("./packets.js").Read} Read */
@@ -29,7 +32,7 @@ export class WaveformCodec {
    * @param {import("../models.js").Model | null} enhancer
    */
   constructor(model, enhancer) {
-    this._enhancer = enhancer;
+    this._enhancer = enhancer && new CausalStack(enhancer, "network");
     this.id = model.id;
     this.hop = model.shape.hop;
     this.sampleRate = model.shape.sample_rate;
@@ -45,7 +48,7 @@ export class WaveformCodec {
    * @returns {File}
    */
   encode(audio, target, perception, progress = () => {}) {
-    const shaping = Math.ceil(FULL_SHAPING * perception);
+    const shaping = shapingOf(perception);
     const frames = new MDCT(this.hop).analyse(audio);
     const encodeAt = (/** @type {number} */ step) => {
       const listener = "snr" in target ? new Listener(this.restoration({ step, shaping }), audio, this.hop) : null;
@@ -68,17 +71,7 @@ export class WaveformCodec {
    */
   _file(frames, samples, settings, progress, listener) {
     const packetFrames = Math.round((PACKET_SECONDS * this.sampleRate) / this.hop);
-    const header = {
-      mode: WAVEFORM,
-      model: this.id,
-      sampleRate: this.sampleRate,
-      samples,
-      packetFrames,
-      keyPackets: 1,
-      settings: [settings.step, settings.shaping],
-      ownSteps: false,
-      dtx: false,
-    };
+    const header = this._header(samples, settings, packetFrames);
     const parts = [writeHeader(header)];
     /** @type {(() => Read[])[]} */
     const reads = [];
@@ -97,8 +90,8 @@ export class WaveformCodec {
   }
 
   /** What makes sound of what is read at some settings. */
-  restoration(/** @type {Settings} */ { shaping }) {
-    return new Restoration(shaping ? this._enhancer : null, this.hop);
+  restoration(/** @type {Settings} */ { shaping }, enhance = true) {
+    return new Restoration(enhance && shaping ? this._enhancer : null, this.hop);
   }
 
   /**
@@ -109,9 +102,9 @@ export class WaveformCodec {
    */
   hear({ header, reads }, progress) {
     const frames = Math.ceil(header.samples / this.hop) + 1;
-    return this._heard(header, frames, header.samples, true, progress, (use) =>
-      reads.forEach((read) => read().forEach((packet) => use(packet, packet.spent.length, true))),
-    );
+    return this._heard(this._decoder(header, true), frames, header.samples, progress, function* (decoder) {
+      for (const read of reads) for (const packet of read()) yield decoder.hear(packet, packet.spent.length, true);
+    });
   }
 
   /**
@@ -125,104 +118,87 @@ export class WaveformCodec {
    */
   decode(header, packets, samples, enhance, progress) {
     const frames = packets.reduce((sum, packet) => sum + packet.frames, 0);
-    return this._heard(header, frames, samples, enhance, progress, (use) =>
-      this._read(header, packets, (read, packet) => use(read, packet.frames, packet.payload !== null)),
-    );
-  }
-
-  /**
-   * @param {import("../container.js").Header} header
-   * @param {number} total number of frames
-   * @param {number} samples
-   * @param {boolean} enhance
-   * @param {((share: number) => void) | undefined} progress
-   * @param {(use: (read: Read | null, frames: number, isThere: boolean) => void) => void} each calls `use` with the packets
-   */
-  _heard(header, total, samples, enhance, progress, each) {
-    const { hop } = this;
-    const restoration = new Restoration(enhance && header.settings[1] ? this._enhancer : null, hop);
-    const synthesis = new Synthesis(hop);
-    const background = header.dtx ? new Background(hop) : null;
-    const audio = new Float32Array(total * hop);
-    /** @type {number[]} */
-    const bits = [];
-    let missing = 0;
-    each((read, frames, isThere) => {
-      if (read) background?.push(read.decoded);
-      else if (background?.isKnown) read = { decoded: background.noise(frames), spent: new Float64Array(frames) };
-      else missing += +!isThere;
-      if (!read) restoration.skip(frames * hop);
-      const heard = read ? synthesis.push(restoration.push(read.decoded)) : synthesis.conceal(frames);
-      audio.set(heard, bits.length * hop);
-      bits.push(...(read ? read.spent : new Float64Array(frames)));
-      progress?.(bits.length / total);
+    return this._heard(this._decoder(header, enhance), frames, samples, progress, function* (decoder) {
+      for (let start = 0; start < packets.length; start += SIDE_BY_SIDE)
+        yield* decoder.decode(packets.slice(start, start + SIDE_BY_SIDE));
     });
-    return { audio: audio.subarray(hop, hop + samples), bits, missing }; // the first hop lies before the recording
   }
 
   /**
-   * Calls `use` with what each packet holds, null if it is not there, and the packet.
-   * @param {import("../container.js").Header} header
-   * @param {import("../container.js").Packet[]} packets
-   * @param {(read: Read | null, packet: import("../container.js").Packet) => void} use
+   * @param {FrameDecoder} decoder
+   * @param {number} frames
+   * @param {number} samples
+   * @param {((share: number) => void) | undefined} progress
+   * @param {(decoder: FrameDecoder) => Iterable<Float64Array>} each gives the audio of one packet after the other
    */
-  _read(header, packets, use) {
-    const isEmpty = (/** @type {import("../container.js").Packet} */ { payload }) =>
-      header.ownSteps && payload?.length === 0; // the encoder had no bits for it
-    if (header.keyPackets > 1) {
-      this._dependent(header, packets, isEmpty, use);
-      return;
+  _heard(decoder, frames, samples, progress, each) {
+    const audio = new Float32Array(frames * this.hop);
+    let place = 0;
+    for (const heard of each(decoder)) {
+      audio.set(heard, place);
+      place += heard.length;
+      progress?.(place / audio.length);
     }
-    for (let start = 0; start < packets.length; start += SIDE_BY_SIDE) {
-      const some = packets.slice(start, start + SIDE_BY_SIDE);
-      const whole = some.filter((packet) => packet.payload && !isEmpty(packet));
-      const read = this._independent(header, whole);
-      for (const packet of some) use(whole.includes(packet) ? read[whole.indexOf(packet)] : null, packet);
-    }
+    const { bits, missing } = decoder;
+    return { audio: audio.subarray(this.hop, this.hop + samples), bits, missing }; // the first hop lies before the recording
   }
 
   /**
-   * Packets that are decodable by themselves; null for one that no encoder writes.
    * @param {import("../container.js").Header} header
-   * @param {import("../container.js").Packet[]} packets
-   * @returns {(Read | null)[]}
+   * @param {boolean} enhance
    */
-  _independent(header, packets) {
-    if (!packets.length) return [];
-    try {
-      return this.packets.decode(header, packets, this.packets.start(header, packets.length));
-    } catch (error) {
-      if (!(error instanceof DamagedPacketError)) throw error;
-      return packets.length > 1 ? packets.flatMap((packet) => this._independent(header, [packet])) : [null];
-    }
+  _decoder(header, enhance) {
+    const [step, shaping] = header.settings;
+    return new FrameDecoder(this.packets, header, this.restoration({ step, shaping }, enhance));
   }
 
   /**
-   * Packets each of which goes on from the one before, up to the next key packet, one that is empty or the end of a pause;
-   * after a lost one the rest is lost.
-   * @param {import("../container.js").Header} header
-   * @param {import("../container.js").Packet[]} packets
-   * @param {(packet: import("../container.js").Packet) => boolean} isEmpty
-   * @param {(read: Read | null, packet: import("../container.js").Packet) => void} use
+   * An encoder for speech as it arrives, with a latency of 30 ms; with perception or a rate, of 45 ms.
+   * @param {{step: number} | {kbps: number}} target `kbps`: a limit that no second of the stream exceeds; the step follows the speech
+   * @param {number} perception
+   * @throws {CodecError} the limit leaves no bits for speech
    */
-  _dependent(header, packets, isEmpty, use) {
-    let [walk, broken] = [this.packets.start(header, 1), false];
-    for (const packet of packets) {
-      if (packet.number % header.keyPackets === 0 || (header.dtx && resumes(packet.payload)))
-        [walk, broken] = [this.packets.start(header, 1), false];
-      /** @type {Read | null} */
-      let read = null;
-      if (isEmpty(packet)) {
-        [walk, broken] = [this.packets.start(header, 1), false]; // the next packet starts afresh
-      } else {
-        try {
-          if (packet.payload && !broken) [read] = this.packets.decode(header, [packet], walk);
-        } catch (error) {
-          if (!(error instanceof DamagedPacketError)) throw error;
-        }
-        broken = !read;
-      }
-      use(read, packet);
-    }
+  streamEncoder(target, perception) {
+    const packetFrames = perception || "kbps" in target ? GROUP : 1; // two where frames share levels, or where every byte counts
+    const packetSeconds = (packetFrames * this.hop) / this.sampleRate;
+    const control = "kbps" in target ? new RateControl(target.kbps, packetSeconds) : null;
+    const step = "step" in target ? target.step : /** @type {RateControl} */ (control).start;
+    const header = {
+      ...this._header(null, { step, shaping: shapingOf(perception) }, packetFrames),
+      keyPackets: rint(LIVE_KEY_SECONDS / packetSeconds),
+      ownSteps: control !== null,
+    };
+    return new StreamEncoder(this.packets, header, control);
   }
+
+  /** A decoder for bytes as they arrive. */
+  streamDecoder(enhance = true) {
+    return new StreamDecoder((header) => this._decoder(header, enhance));
+  }
+
+  /**
+   * @template {number | null} T
+   * @param {T} samples
+   * @param {Settings} settings
+   * @param {number} packetFrames
+   */
+  _header(samples, { step, shaping }, packetFrames) {
+    const { id: model, sampleRate } = this;
+    const settings = [step, shaping];
+    return {
+      mode: WAVEFORM,
+      model,
+      sampleRate,
+      samples,
+      packetFrames,
+      keyPackets: 1,
+      settings,
+      ownSteps: false,
+      dtx: false,
+    };
+  }
+}
+
+function shapingOf(/** @type {number} */ perception) {
+  return Math.ceil(FULL_SHAPING * perception);
 }

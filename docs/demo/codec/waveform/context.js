@@ -5,7 +5,7 @@
 import { ACTIVATION_BITS, ACTIVATION_LIMIT, ExactLinear, clipped, sumBits } from "../exact.js";
 import { Linear, rint } from "../layers.js";
 import { clip } from "../arrays.js";
-import { PASSES, RECENT, SCALES } from "./grids.js";
+import { BANDS, LEVEL_HISTORY, PASSES, RECENT, SCALES } from "./grids.js";
 
 const [RESIDUAL_BITS, RESIDUAL_LIMIT] = [8, 2 ** 15]; // values between the blocks: integers in units of 2^-8
 const AROUND = 9; // coefficients of each recent frame that a head sees, centred on the one to predict
@@ -172,7 +172,7 @@ export class Walk {
     this._packets = packets;
     this._age = 0;
     this._shaping = shaping;
-    /** Of each packet; a coder may change them from one to the next. */
+    /** Of each packet, that of the one before, until it has begun. */
     this.steps = new Array(packets).fill(step);
     this._recent = Array.from({ length: packets }, () => new Float64Array(RECENT * model.hop));
     /** For each block its activations in earlier frames, the latest last. */
@@ -189,6 +189,30 @@ export class Walk {
     this.levels = Array.from({ length: packets }, () => new Int32Array());
     /** @type {Float64Array} */
     this._described = new Float64Array();
+  }
+
+  /**
+   * The same state, to go on from twice.
+   * @returns {Walk}
+   */
+  copy() {
+    const twin = Object.assign(Object.create(Walk.prototype), this);
+    twin.steps = [...this.steps];
+    twin.levels = [...this.levels];
+    twin._recent = this._recent.map((frames) => frames.slice());
+    twin._past = this._past.map((line) => [...line]);
+    return twin;
+  }
+
+  /**
+   * A packet begins, at a step and with levels; those of its last groups are kept for the packet that goes on from it.
+   * @param {number} packet
+   * @param {number} step
+   * @param {Int32Array} levels [groups, BANDS]
+   */
+  begin(packet, step, levels) {
+    this.steps[packet] = step;
+    this.levels[packet] = Int32Array.of(...this.levels[packet], ...levels).slice(-LEVEL_HISTORY * BANDS);
   }
 
   /**

@@ -1,5 +1,4 @@
 /** What a decoder makes of what it has read: noise in empty places, and the enhancer (`telucodec.waveform.restoration`). */
-import { CausalStack } from "../layers.js";
 import { noise } from "../noise.js";
 
 const [FLOOR_OCTAVES, OCTAVE_INPUT] = [-16, 0.25]; // inputs are 2 + OCTAVE_INPUT * log2(magnitude + 2^FLOOR_OCTAVES)
@@ -17,11 +16,12 @@ const ADDED = 0.25; // steps: the most that is added to noise
 /** One recording's way from what was read to what is heard. */
 export class Restoration {
   /**
-   * @param {import("../models.js").Model | null} enhancer null: no network improves the sound
+   * @param {import("../causal_stack.js").CausalStack | null} enhancer null: no network improves the sound
    * @param {number} bins
    */
   constructor(enhancer, bins) {
-    this._network = enhancer && new CausalStack(enhancer, "network");
+    this._network = enhancer;
+    this._past = enhancer?.start() ?? [];
     this._bins = bins;
     this._number = 0;
   }
@@ -44,7 +44,7 @@ export class Restoration {
       seen[start + bins] = octaves(filling[place]);
       seen[start + 2 * bins] = octaves(steps[place]);
     }
-    const outputs = this._network.run(seen);
+    const outputs = this._network.run(seen, this._past);
     return coefficients.map((value, place) => {
       const start = place + 2 * bins * Math.floor(place / bins);
       if (value) return value * 2 ** (CODED_OCTAVES * Math.tanh(outputs[start]));

@@ -3,9 +3,9 @@ import { RangeDecoder, RangeEncoder } from "../range_coder.js";
 import { Bands } from "./bands.js";
 import { ContextModel, Walk } from "./context.js";
 import { IntegerCoder } from "./entropy.js";
-import { BANDS, GROUP, LEVEL_HISTORY, PASSES } from "./grids.js";
+import { BANDS, GROUP, PASSES } from "./grids.js";
 import { LevelCoder } from "./levels.js";
-import { readStep } from "./own_steps.js";
+import { readStep, writeStep } from "./own_steps.js";
 import { Quantizer } from "./quantization.js";
 
 /** @typedef {{step: number, shaping: number}} Settings */
@@ -33,19 +33,23 @@ export class Packets {
   }
 
   /**
-   * Packets of frames [frames, hop] to payloads, and what a decoder reads from them.
+   * Packets of frames [frames, hop] to payloads, the bits that their frames cost, and what a decoder reads from them.
    * @param {Float64Array[]} packets
    * @param {Settings} settings
+   * @param {Walk} [walk] where they go on from; it moves
+   * @param {boolean} [ownSteps] whether they say at which step they are quantised
    */
-  encode(packets, settings) {
+  encode(packets, settings, walk = new Walk(this._context, settings, packets.length), ownSteps = false) {
     const grids = packets.map((packet) => this.grid(packet, settings));
-    const coders = grids.map(({ levels }) => {
+    const coders = grids.map(({ levels }, packet) => {
       const coder = new RangeEncoder();
-      this._levels.each(levels, (place, begins) => coder.symbol(levels[place], begins), new Int32Array());
+      if (ownSteps) writeStep(coder, walk.steps[packet], settings.step);
+      this._levels.each(levels, (place, begins) => coder.symbol(levels[place], begins), walk.levels[packet]);
+      walk.begin(packet, settings.step, levels);
       return coder;
     });
     const kept = grids.map((grid, packet) => emptyPacket(grid, this.hop, coders[packet]));
-    this._walked(new Walk(this._context, settings, packets.length), grids, (packet, kinds, bins) => {
+    this._walked(walk, grids, (packet, kinds, bins) => {
       const values = kinds.map((kind, i) =>
         this._quantizer.quantize(packets[packet][bins(i)] / grids[packet].steps[bins(i)], kind),
       );
@@ -54,7 +58,11 @@ export class Packets {
       kept[packet].spent[Math.floor(bins(0) / this.hop)] += coders[packet].spent();
       return values;
     });
-    return { payloads: coders.map((coder) => coder.bytes()), read: () => this._expanded(kept, grids, settings.shaping) };
+    return {
+      payloads: coders.map((coder) => coder.bytes()),
+      bits: kept.map(({ spent }) => spent),
+      read: () => this._expanded(kept, grids, settings.shaping),
+    };
   }
 
   /**
@@ -90,15 +98,15 @@ export class Packets {
    */
   decode({ settings: [, shaping], ownSteps }, packets, walk) {
     const coders = packets.map(({ payload }) => new RangeDecoder(/** @type {Uint8Array} */ (payload)));
-    if (ownSteps) walk.steps = walk.steps.map((before, packet) => readStep(coders[packet], before));
     const grids = packets.map(({ frames }, packet) => {
+      const step = ownSteps ? readStep(coders[packet], walk.steps[packet]) : walk.steps[packet];
       const levels = new Int32Array(shaping ? Math.ceil(frames / GROUP) * BANDS : 0);
       const read = (/** @type {number} */ place, /** @type {Float64Array} */ begins) => {
         levels[place] = coders[packet].symbol(begins);
       };
       this._levels.each(levels, read, walk.levels[packet]);
-      walk.levels[packet] = Int32Array.of(...walk.levels[packet], ...levels).slice(-LEVEL_HISTORY * BANDS);
-      return this._bands.grid({ step: walk.steps[packet], shaping }, levels, frames);
+      walk.begin(packet, step, levels);
+      return this._bands.grid({ step, shaping }, levels, frames);
     });
     const read = grids.map((grid, packet) => emptyPacket(grid, this.hop, coders[packet]));
     this._walked(walk, grids, (packet, kinds, bins) => {
