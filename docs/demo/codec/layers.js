@@ -3,13 +3,16 @@
  * are not rounded there, and those of the others less than in the float32 of ONNX Runtime.
  */
 
+import { transposed } from "./arrays.js";
+
 /** Halves to even, as NumPy and ONNX round; for magnitudes below 2^51. */
 export function rint(/** @type {number} */ x) {
   return x + 6755399441055744 - 6755399441055744;
 }
 
 /**
- * A linear layer.
+ * A linear layer. Each input is added to all outputs in turn, so that the weights are read in the order in which they lie in memory;
+ * inputs that are 0 are left out: after a rectifier those are most.
  */
 export class Linear {
   /**
@@ -20,144 +23,97 @@ export class Linear {
   constructor(weight, bias, outputs) {
     this.outputs = outputs;
     this.inputs = weight.length / outputs;
-    this.weight = new Float64Array(weight);
+    /** The weights of each input [inputs, outputs]. */
+    this.columns = transposed(weight, this.inputs);
     this.bias = bias ? new Float64Array(bias) : new Float64Array(outputs);
-    this._index = new Int32Array(this.inputs);
-    this._seen = new Float64Array(3 * this.inputs);
+    this._places = new Int32Array(this.inputs + 3); // of the columns of inputs that are not 0
+    this._values = new Float64Array(3 * (this.inputs + 3));
   }
 
   /**
-   * Rows [rows, inputs] to [rows, outputs].
+   * Rows [rows, inputs] to [rows, outputs]: three at a time, so that each weight that is read is used more than once.
    * @param {Float64Array} x
-   * @param {Float64Array} [out]
    */
-  run(x, out = new Float64Array((x.length / this.inputs) * this.outputs)) {
-    const rows = x.length / this.inputs;
-    const many = rows - (rows % 3);
-    this._three(x, out, many);
-    for (let row = many; row < rows; row++) this._one(x, out, row);
+  run(x) {
+    const { inputs, outputs, bias } = this;
+    const rows = x.length / inputs;
+    const out = new Float64Array(rows * outputs);
+    for (let row = 0; row < rows; row++) out.set(bias, row * outputs);
+    let row = 0;
+    for (; row + 2 < rows; row += 3) this._three(x, out, row);
+    for (; row < rows; row++) this._one(x, out, row);
     return out;
   }
 
   /**
-   * The first rows. Three rows and four outputs at a time: each number that is read is used more than once. Inputs that are 0 in all
-   * three rows are left out; after a rectifier those are most.
    * @param {Float64Array} x
    * @param {Float64Array} out
-   * @param {number} rows a multiple of three
+   * @param {number} row the first of three
    */
-  _three(x, out, rows) {
-    const { inputs, outputs, weight, bias, _index: index, _seen: seen } = this;
-    for (let row = 0; row < rows; row += 3) {
-      const second = row + 1;
-      const third = row + 2;
-      let count = 0; // of the inputs that are not 0
-      for (let i = 0; i < inputs; i++) {
-        const u = x[row * inputs + i];
-        const v = x[second * inputs + i];
-        const w = x[third * inputs + i];
-        if (u === 0 && v === 0 && w === 0) continue;
-        seen[3 * count] = u;
-        seen[3 * count + 1] = v;
-        seen[3 * count + 2] = w;
-        index[count++] = i;
-      }
-      const [a, b, c] = [row * outputs, second * outputs, third * outputs];
-      let output = 0;
-      for (; output + 3 < outputs; output += 4) {
-        const p = output * inputs;
-        const [q, r, s] = [p + inputs, p + 2 * inputs, p + 3 * inputs];
-        let [a0, a1, a2, a3] = [bias[output], bias[output + 1], bias[output + 2], bias[output + 3]];
-        let [b0, b1, b2, b3] = [a0, a1, a2, a3];
-        let [c0, c1, c2, c3] = [a0, a1, a2, a3];
-        for (let k = 0; k < count; k++) {
-          const i = index[k];
-          const u = seen[3 * k];
-          const v = seen[3 * k + 1];
-          const w = seen[3 * k + 2];
-          const w0 = weight[p + i];
-          a0 += u * w0;
-          b0 += v * w0;
-          c0 += w * w0;
-          const w1 = weight[q + i];
-          a1 += u * w1;
-          b1 += v * w1;
-          c1 += w * w1;
-          const w2 = weight[r + i];
-          a2 += u * w2;
-          b2 += v * w2;
-          c2 += w * w2;
-          const w3 = weight[s + i];
-          a3 += u * w3;
-          b3 += v * w3;
-          c3 += w * w3;
-        }
-        out[c + output] = c0;
-        out[c + output + 1] = c1;
-        out[c + output + 2] = c2;
-        out[c + output + 3] = c3;
-        out[b + output] = b0;
-        out[b + output + 1] = b1;
-        out[b + output + 2] = b2;
-        out[b + output + 3] = b3;
-        out[a + output] = a0;
-        out[a + output + 1] = a1;
-        out[a + output + 2] = a2;
-        out[a + output + 3] = a3;
-      }
-      for (; output < outputs; output++) {
-        let [sa, sb, sc] = [bias[output], bias[output], bias[output]];
-        for (let k = 0; k < count; k++) {
-          const own = weight[output * inputs + index[k]];
-          sa += seen[3 * k] * own;
-          sb += seen[3 * k + 1] * own;
-          sc += seen[3 * k + 2] * own;
-        }
-        out[c + output] = sc;
-        out[b + output] = sb;
-        out[a + output] = sa;
+  _three(x, out, row) {
+    const { inputs, outputs, columns, _places: places, _values: values } = this;
+    const [first, second, third] = [row * inputs, (row + 1) * inputs, (row + 2) * inputs];
+    let count = 0;
+    for (let i = 0; i < inputs; i++) {
+      const u = x[first + i];
+      const v = x[second + i];
+      const w = x[third + i];
+      if (u === 0 && v === 0 && w === 0) continue;
+      values[3 * count] = u;
+      values[3 * count + 1] = v;
+      values[3 * count + 2] = w;
+      places[count++] = i * outputs;
+    }
+    for (; count % 4; count++) {
+      values.fill(0, 3 * count, 3 * count + 3);
+      places[count] = 0;
+    }
+    const [a, b, c] = [row * outputs, (row + 1) * outputs, (row + 2) * outputs];
+    for (let k = 0; k < count; k += 4) {
+      const [p, q, r, s] = [places[k], places[k + 1], places[k + 2], places[k + 3]];
+      const [u0, v0, w0] = [values[3 * k], values[3 * k + 1], values[3 * k + 2]];
+      const [u1, v1, w1] = [values[3 * k + 3], values[3 * k + 4], values[3 * k + 5]];
+      const [u2, v2, w2] = [values[3 * k + 6], values[3 * k + 7], values[3 * k + 8]];
+      const [u3, v3, w3] = [values[3 * k + 9], values[3 * k + 10], values[3 * k + 11]];
+      for (let output = 0; output < outputs; output++) {
+        const y0 = columns[p + output];
+        const y1 = columns[q + output];
+        const y2 = columns[r + output];
+        const y3 = columns[s + output];
+        out[a + output] = out[a + output] + u0 * y0 + u1 * y1 + u2 * y2 + u3 * y3;
+        out[b + output] = out[b + output] + v0 * y0 + v1 * y1 + v2 * y2 + v3 * y3;
+        out[c + output] = out[c + output] + w0 * y0 + w1 * y1 + w2 * y2 + w3 * y3;
       }
     }
   }
 
   /**
-   * One row, as frames of a stream come; the sums are in the same order.
+   * As `_three`, with the sums in the same order.
    * @param {Float64Array} x
    * @param {Float64Array} out
    * @param {number} row
    */
   _one(x, out, row) {
-    const { inputs, outputs, weight, bias, _index: index, _seen: seen } = this;
-    let count = 0; // of the inputs that are not 0
+    const { inputs, outputs, columns, _places: places, _values: values } = this;
+    let count = 0;
     for (let i = 0; i < inputs; i++) {
       const value = x[row * inputs + i];
       if (value === 0) continue;
-      seen[count] = value;
-      index[count++] = i;
+      values[count] = value;
+      places[count++] = i * outputs;
     }
-    const start = row * outputs;
-    let output = 0;
-    for (; output + 3 < outputs; output += 4) {
-      const p = output * inputs;
-      const [q, r, s] = [p + inputs, p + 2 * inputs, p + 3 * inputs];
-      let [a, b, c, d] = [bias[output], bias[output + 1], bias[output + 2], bias[output + 3]];
-      for (let k = 0; k < count; k++) {
-        const i = index[k];
-        const value = seen[k];
-        a += value * weight[p + i];
-        b += value * weight[q + i];
-        c += value * weight[r + i];
-        d += value * weight[s + i];
-      }
-      out[start + output] = a;
-      out[start + output + 1] = b;
-      out[start + output + 2] = c;
-      out[start + output + 3] = d;
-    }
-    for (; output < outputs; output++) {
-      let sum = bias[output];
-      for (let k = 0; k < count; k++) sum += seen[k] * weight[output * inputs + index[k]];
-      out[start + output] = sum;
+    for (; count % 4; count++) values[count] = places[count] = 0;
+    const a = row * outputs;
+    for (let k = 0; k < count; k += 4) {
+      const [p, q, r, s] = [places[k], places[k + 1], places[k + 2], places[k + 3]];
+      const [u0, u1, u2, u3] = [values[k], values[k + 1], values[k + 2], values[k + 3]];
+      for (let output = 0; output < outputs; output++)
+        out[a + output] =
+          out[a + output] +
+          u0 * columns[p + output] +
+          u1 * columns[q + output] +
+          u2 * columns[r + output] +
+          u3 * columns[s + output];
     }
   }
 }

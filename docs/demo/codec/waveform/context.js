@@ -4,7 +4,7 @@
  */
 import { ACTIVATION_BITS, ACTIVATION_LIMIT, ExactLinear, clipped, sumBits } from "../exact.js";
 import { Linear, rint } from "../layers.js";
-import { clip } from "../arrays.js";
+import { clip, concatenate, transposed } from "../arrays.js";
 import { BANDS, LEVEL_HISTORY, PASSES, RECENT, SCALES } from "./grids.js";
 
 const [RESIDUAL_BITS, RESIDUAL_LIMIT] = [8, 2 ** 15]; // values between the blocks: integers in units of 2^-8
@@ -148,13 +148,14 @@ function linearIn(model, name, bits) {
 /** The sum of layers, as one layer of their inputs side by side. */
 function joined(/** @type {Linear[]} */ layers) {
   const { outputs } = layers[0];
-  const rows = Array.from({ length: outputs }, (_, output) =>
-    layers.flatMap(({ weight, inputs }) => [...weight.subarray(output * inputs, (output + 1) * inputs)]),
+  const columns = concatenate(
+    Float64Array,
+    layers.map((layer) => layer.columns),
   );
   const bias = Array.from({ length: outputs }, (_, output) =>
     layers.reduce((sum, layer) => sum + layer.bias[output], 0),
   );
-  return new Linear(rows.flat(), bias, outputs);
+  return new Linear(transposed(columns, outputs), bias, outputs);
 }
 
 /**
