@@ -2,6 +2,7 @@
 import { CodecError } from "../codec/errors.js";
 
 export const RATE = 16000; // Hz
+export const LONGEST = 120; // seconds of a recording that are used
 
 /**
  * A recording to samples [samples] at RATE; several channels become their mean.

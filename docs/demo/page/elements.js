@@ -10,3 +10,14 @@ export function element(id, type) {
   if (!(found instanceof type)) throw new Error(`The page has no ${id}.`);
   return found;
 }
+
+/**
+ * A term and its value, for a list of figures.
+ * @param {string[]} pair
+ */
+export function figure([term, value]) {
+  const pair = document.createElement("div");
+  pair.append(Object.assign(document.createElement("dt"), { textContent: term }));
+  pair.append(Object.assign(document.createElement("dd"), { textContent: value }));
+  return pair;
+}

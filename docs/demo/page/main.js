@@ -1,33 +1,29 @@
 /** The page: speech comes in, its file and its sound go out. */
 import { TOKENS } from "../codec/container.js";
 import { CodecError } from "../codec/errors.js";
-import { RATE, read, writeWav } from "./audio.js";
+import { LONGEST, RATE, read, writeWav } from "./audio.js";
 import { Coder } from "./coder.js";
-import { element } from "./elements.js";
+import { element, figure } from "./elements.js";
 import { Player } from "./player.js";
-import { Recorder } from "./recorder.js";
+import { recording } from "./recording.js";
 import { settings } from "./settings.js";
 import { draw, drawBits } from "./spectrogram.js";
 
-const LONGEST = 120; // seconds of a recording that are used
-
-const [record, play] = [element("record", HTMLButtonElement), element("play", HTMLButtonElement)];
+const play = element("play", HTMLButtonElement);
 const [file, position] = [element("file", HTMLInputElement), element("position", HTMLInputElement)];
 const [drop, status, playhead] = ["drop", "status", "playhead"].map((id) => element(id, HTMLElement));
 const progress = element("progress", HTMLProgressElement);
-const point = settings(encode);
+const point = settings(() => {
+  recorder.retarget();
+  encode();
+});
 
 /** @type {{name: string, audio: Float32Array | null, result: import("./coder.js").Result | null}} */
 const state = { name: "speech", audio: null, result: null };
 
 const coder = new Coder(
-  (part, share) => {
-    say(`${part} …`);
-    progress.hidden = false;
-    progress.value = share;
-  },
+  report,
   (result) => {
-    progress.hidden = true;
     if (!result.audio.length) return fail(new CodecError("The file holds no speech."));
     state.result = result;
     show();
@@ -38,7 +34,17 @@ const player = new Player(() => {
   play.textContent = player.playing ? "Pause" : "Play";
   follow();
 });
-const recorder = new Recorder((level) => record.style.setProperty("--level", String(level)));
+const recorder = recording({
+  point,
+  begun: () => {
+    player.stop();
+    element("result", HTMLElement).hidden = element("source", HTMLElement).hidden = true;
+  },
+  done: (audio, result) => take("recording", audio, `${(audio.length / RATE).toFixed(1)} seconds, recorded`, result),
+  say,
+  report,
+  fail,
+});
 
 /**
  * @param {string} message
@@ -47,6 +53,16 @@ const recorder = new Recorder((level) => record.style.setProperty("--level", Str
 function say(message, error = false) {
   if (status.textContent !== message) status.textContent = message;
   status.classList.toggle("error", error);
+}
+
+/**
+ * @param {string} part of the work
+ * @param {number} share of it that is done
+ */
+function report(part, share) {
+  say(`${part} …`);
+  progress.hidden = false;
+  progress.value = share;
 }
 
 function fail(/** @type {unknown} */ error) {
@@ -59,6 +75,7 @@ function fail(/** @type {unknown} */ error) {
 
 /** @param {File} given a recording or a .tlc file */
 async function open(given) {
+  if (recorder.running) throw new CodecError("Stop recording first.");
   player.stop();
   say("Reading …");
   const data = await given.arrayBuffer();
@@ -73,54 +90,24 @@ async function open(given) {
  * @param {string} name for the files to save
  * @param {Float32Array | null} audio null: it is coded already
  * @param {string} description
+ * @param {import("./coder.js").Result | null} [result] what was coded while it was recorded
  */
-function take(name, audio, description) {
+function take(name, audio, description, result = null) {
   if (audio && audio.length < RATE / 10) throw new CodecError("That is less than a tenth of a second.");
-  const cut = audio && audio.length > LONGEST * RATE;
+  const cut = audio && !result && audio.length > LONGEST * RATE;
   const source = element("source", HTMLElement);
   state.name = name;
   state.audio = cut ? audio.slice(0, LONGEST * RATE) : audio;
-  state.result = null;
+  state.result = result;
   player.load(new Map());
   element("result", HTMLElement).hidden = true;
   element("settings", HTMLFormElement).hidden = !audio; // what is coded already has its settings
   source.hidden = false;
   source.textContent = description + (cut ? `; its first ${LONGEST} seconds are used` : "");
-  if (audio) encode();
+  if (result) show();
+  else if (audio) encode();
 }
 
-async function startRecording() {
-  player.stop();
-  await recorder.start();
-  record.classList.add("recording");
-  element("record-label", HTMLElement).textContent = "Stop";
-  say("Recording …");
-  limit = setTimeout(() => record.click(), 1000 * LONGEST);
-}
-
-async function stopRecording() {
-  clearTimeout(limit);
-  record.classList.remove("recording");
-  record.style.removeProperty("--level");
-  element("record-label", HTMLElement).textContent = "Record";
-  const audio = await recorder.stop();
-  say("");
-  take("recording", audio, `${(audio.length / RATE).toFixed(1)} seconds, recorded`);
-}
-
-let limit = 0; // the timer of the longest recording
-let changing = false; // browsers take their time, and people click again
-record.onclick = async () => {
-  if (changing) return;
-  changing = true;
-  try {
-    await (recorder.running ? stopRecording() : startRecording());
-  } catch (error) {
-    fail(error);
-  } finally {
-    changing = false;
-  }
-};
 element("choose", HTMLButtonElement).onclick = () => file.click();
 file.onchange = () => {
   if (file.files?.[0]) open(file.files[0]).catch(fail);
@@ -153,12 +140,14 @@ function encode() {
 function show() {
   const { result, audio } = state;
   if (!result) return;
+  progress.hidden = true;
   const seconds = result.audio.length / RATE;
   element("result", HTMLElement).hidden = false;
   const bits = 8 * result.data.length;
   const {
     mode: kind,
     settings: [first, mean],
+    ownSteps,
   } = result.header;
   const figures = [
     ["Rate", `${(bits / seconds / 1000).toFixed(2)} kbit/s`],
@@ -166,17 +155,10 @@ function show() {
     ["Compression", `${Math.round((16 * result.audio.length) / bits)} : 1`],
     kind === TOKENS
       ? ["Tokens", mean ? `about ${50 * mean} a second` : `${50 * first} a second`]
-      : ["Quantiser step", String(first)],
+      : ["Quantiser step", ownSteps ? "follows the speech" : String(first)],
     ...(kind !== TOKENS && audio ? [["SNR", `${snr(audio, result.audio).toFixed(1)} dB`]] : []),
   ];
-  element("figures", HTMLElement).replaceChildren(
-    ...figures.map(([term, value]) => {
-      const pair = document.createElement("div");
-      pair.append(Object.assign(document.createElement("dt"), { textContent: term }));
-      pair.append(Object.assign(document.createElement("dd"), { textContent: value }));
-      return pair;
-    }),
-  );
+  element("figures", HTMLElement).replaceChildren(...figures.map(figure));
   const damage = element("damage", HTMLElement);
   damage.hidden = !result.damage;
   damage.textContent = result.damage;

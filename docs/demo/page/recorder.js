@@ -1,11 +1,19 @@
-/** The microphone. */
+/** The microphone, and the loudspeaker while one speaks. */
+import { concatenate } from "../codec/arrays.js";
 import { CodecError } from "../codec/errors.js";
-import { resampled } from "./audio.js";
+import { RATE, resampled } from "./audio.js";
+
+const FADE = 0.02; // seconds
 
 export class Recorder {
-  /** @param {(level: number) => void} heard is told how loud it is, 0 to 1 */
-  constructor(heard) {
+  /**
+   * @param {(samples: Float32Array, delay: number | null) => void} heard gets what is said, at the microphone's rate, and how many
+   *   seconds later what is played is heard; null: nothing is
+   * @param {() => void} lost is told that the microphone is gone
+   */
+  constructor(heard, lost) {
     this._heard = heard;
+    this._lost = lost;
     /** @type {AudioContext | null} */
     this._context = null;
   }
@@ -14,8 +22,12 @@ export class Recorder {
     return this._context !== null;
   }
 
-  /** @throws {CodecError} there is no microphone, or it may not be used */
-  async start() {
+  /**
+   * Recording can begin.
+   * @returns {Promise<number>} the sampling rate
+   * @throws {CodecError} there is no microphone, or it may not be used
+   */
+  async open() {
     if (!navigator.mediaDevices)
       throw new CodecError("Browsers allow recording on pages from https or this machine only.");
     const plain = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
@@ -26,32 +38,46 @@ export class Recorder {
         `The microphone cannot be used (${error instanceof Error ? error.message : error}). Allow it, or open a file.`,
       );
     }
-    /** @type {Float32Array[]} */
-    this._blocks = [];
-    const context = new AudioContext();
-    this._context = context;
-    await context.audioWorklet.addModule(new URL("recorder_worklet.js", import.meta.url));
-    const node = new AudioWorkletNode(context, "recorder");
-    node.port.onmessage = ({ data }) => {
-      this._blocks?.push(data);
-      this._heard(Math.min(Math.max(...data.map(Math.abs)) * 2, 1));
-    };
-    context.createMediaStreamSource(this._stream).connect(node);
+    for (const track of this._stream.getTracks()) track.onended = this._lost;
+    this._context = new AudioContext({ latencyHint: "interactive" });
+    await this._context.audioWorklet.addModule(new URL("recorder_worklet.js", import.meta.url));
+    return this._context.sampleRate;
   }
 
-  /** What was said, at the codec's rate. */
+  start() {
+    const context = /** @type {AudioContext} */ (this._context);
+    /** @type {Float32Array[]} */
+    this._blocks = [];
+    this._node = new AudioWorkletNode(context, "recorder", { outputChannelCount: [1] });
+    this._node.port.onmessage = ({ data: { samples, delay } }) => {
+      this._blocks?.push(samples);
+      this._heard(samples, delay === null ? null : delay + (context.outputLatency || context.baseLatency));
+    };
+    this._gain = new GainNode(context, { gain: 0 });
+    const microphone = context.createMediaStreamSource(/** @type {MediaStream} */ (this._stream));
+    microphone.connect(this._node).connect(this._gain).connect(context.destination);
+  }
+
+  /** What comes next of the recording, at the microphone's rate. */
+  play(/** @type {Float32Array} */ samples) {
+    this._node?.port.postMessage(samples, [samples.buffer]);
+  }
+
+  /** Whether what is played is heard. */
+  set audible(/** @type {boolean} */ audible) {
+    this._gain?.gain.setTargetAtTime(+audible, this._gain.context.currentTime, FADE / 3);
+  }
+
   async stop() {
     const context = /** @type {AudioContext} */ (this._context);
     this._context = null;
     this._stream?.getTracks().forEach((track) => track.stop());
     await context.close();
-    const blocks = this._blocks ?? [];
-    const samples = new Float32Array(blocks.reduce((sum, block) => sum + block.length, 0));
-    let place = 0;
-    for (const block of blocks) {
-      samples.set(block, place);
-      place += block.length;
-    }
-    return resampled(samples, context.sampleRate);
+    this._rate = context.sampleRate;
+  }
+
+  /** What was said until it stopped, at the codec's rate. */
+  recorded() {
+    return resampled(concatenate(Float32Array, this._blocks ?? []), this._rate ?? RATE);
   }
 }

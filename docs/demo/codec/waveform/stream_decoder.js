@@ -31,7 +31,7 @@ export class FrameDecoder {
     this._broken = false;
     /** The bits that each frame costs. @type {number[]} */
     this.bits = [];
-    this.missing = 0; // packets
+    this.missing = 0; // packets; one that no encoder writes is as good as missing
   }
 
   /**
@@ -79,7 +79,9 @@ export class FrameDecoder {
       return packets.map((packet) => (whole.includes(packet) ? read[whole.indexOf(packet)] : null));
     } catch (error) {
       if (!(error instanceof DamagedPacketError)) throw error;
-      return packets.length > 1 ? packets.flatMap((packet) => this._independent([packet])) : [null];
+      if (packets.length > 1) return packets.flatMap((packet) => this._independent([packet]));
+      this.missing++;
+      return [null];
     }
   }
 
@@ -99,6 +101,7 @@ export class FrameDecoder {
       if (payload && !this._broken) return this._packets.decode(this._header, [packet], this._walk)[0];
     } catch (error) {
       if (!(error instanceof DamagedPacketError)) throw error;
+      this.missing++;
     }
     this._broken = true;
     return null;

@@ -1,0 +1,171 @@
+"""The page codes while one speaks into the microphone of a real browser, which beeps."""
+
+import re
+
+import numpy as np
+import pytest
+import soundfile
+
+import telucodec
+from tests.docs.demo.test_page import ready, saved
+
+LSB = 1.1 / 32768  # of 16-bit samples, one of which is the rounding of the WAV file
+
+# What the page encodes, what the loudspeakers get, and how often a screen reader is told something.
+WATCHED = """
+window.Worker = class extends Worker {
+  constructor(...given) {
+    super(...given);
+    this.addEventListener("message", ({ data }) => (window.recorded = data.answer?.recording?.audio ?? window.recorded));
+  }
+};
+const { connect } = AudioNode.prototype;
+AudioNode.prototype.connect = function (node, ...rest) {
+  if (node instanceof AudioDestinationNode) {
+    const { context } = this;
+    window.heard = new AnalyserNode(context, { fftSize: 32768 });
+    connect.call(this, window.heard);
+  }
+  return connect.call(this, node, ...rest);
+};
+window.loudest = () => {
+  const samples = new Float32Array(heard.fftSize);
+  heard.getFloatTimeDomainData(samples);
+  return Math.max(...samples.map(Math.abs));
+};
+addEventListener("DOMContentLoaded", () => {
+  window.told = [];
+  const status = document.getElementById("status");
+  new MutationObserver(() => told.push(status.textContent)).observe(status, { childList: true, characterData: true, subtree: true });
+});
+"""
+
+# A device on which every layer of the networks takes many times longer.
+SLOW = """run(x) {
+    for (let again = 0; again < 40; again++) this._run(x);
+    return this._run(x);
+  }
+  _run(x) {"""
+
+
+@pytest.fixture(scope="module")
+def telu():
+    return telucodec.load()
+
+
+@pytest.fixture
+def page(browser, address):
+    context = browser.new_context(permissions=["microphone"])
+    context.add_init_script(WATCHED)
+    page = context.new_page()
+    page.set_default_timeout(120_000)
+    complaints = []
+    page.on("console", lambda message: message.type == "error" and complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(address)
+    yield page
+    context.close()
+    assert not complaints
+
+
+def record(page):
+    page.get_by_role("button", name="Record").click()
+    page.get_by_role("button", name="Stop").wait_for()
+
+
+def figure(page, term):
+    """The number that stands beside a term, once there is one."""
+    value = page.locator("#live div", has_text=term).get_by_role("definition").filter(has_text=re.compile(r"\d"))
+    value.wait_for()
+    return float(re.findall(r"[\d.]+", value.text_content())[0])
+
+
+def recorded(page):
+    """The samples that were encoded."""
+    return np.array(page.evaluate("[...recorded]"), np.float32)
+
+
+def is_pythons(page, audio, data, expected):
+    """What is saved are the bytes `data`, and what is heard the samples `expected`."""
+    assert saved(page, "Save .tlc").path().read_bytes() == data
+    heard, _ = soundfile.read(saved(page, "Save as WAV").path(), dtype="float32")
+    assert len(heard) == len(audio)
+    assert np.abs(heard - expected[: len(audio)].clip(-1, 1)).max() < LSB  # beeps are loud
+    assert page.get_by_role("img", name="Spectrogram of the original").is_visible()
+
+
+def stream(telu, audio, **point):
+    """Python's stream of samples, and what is heard in it."""
+    encoder, decoder = telu.stream_encoder(**point), telu.stream_decoder()
+    data = encoder.push(audio) + encoder.finish()
+    return data, decoder.push(data)
+
+
+def test_a_waveform_is_coded_while_one_speaks_and_is_ready_at_the_end(page, telu):
+    page.get_by_role("radio", name="Waveform", exact=True).check(force=True)
+    record(page)
+    assert 0 < figure(page, "Rate so far") < 60  # with the header
+    assert figure(page, "Of that, algorithmic") == 45
+    assert figure(page, "From microphone to sound") > 45
+    assert figure(page, "Computing per 15 ms") > 0
+    page.get_by_role("button", name="Stop").click()
+    ready(page)
+    audio = recorded(page)
+    is_pythons(page, audio, *stream(telu, audio, kbps=8, perception=1))
+    assert not page.get_by_text("From microphone to sound").is_visible()
+    assert len(page.evaluate("told")) < 8  # a screen reader is not told every figure
+    page.get_by_role("slider", name="Rate").fill("12")  # it can be coded again, as a file
+    page.get_by_text("Quantiser step").locator("..").get_by_text(re.compile(r"\d")).wait_for()
+    assert saved(page, "Save .tlc").path().read_bytes() == telu.encode(audio, kbps=12, perception=1)
+
+
+def test_tokens_are_heard_while_one_speaks_only_if_one_wants_that(page, telu):
+    record(page)
+    figure(page, "From microphone to sound")
+    page.wait_for_timeout(300)
+    assert page.evaluate("loudest()") == 0
+    listen = page.get_by_role("checkbox", name="Listen while speaking (use headphones)")
+    assert not listen.is_checked()
+    listen.focus()
+    page.keyboard.press("Space")
+    page.wait_for_function("loudest() > 0.01")
+    page.keyboard.press("Space")
+    page.wait_for_function("loudest() < 1e-4")
+    page.get_by_role("button", name="Stop").click()
+    ready(page)
+    audio = recorded(page)
+    data = telu.encode(audio, tokens=8)
+    is_pythons(page, audio, data, telu.decode(data))
+
+
+def test_a_device_that_is_too_slow_says_so_and_loses_nothing(page, telu):
+    page.route(
+        "**/codec/layers.js", lambda route: route.fulfill(response=(answer := route.fetch()), body=answer.text().replace("run(x) {", SLOW))
+    )
+    page.reload()
+    page.get_by_role("slider", name="Codebooks").fill("1")
+    record(page)
+    page.get_by_role("status").get_by_text("This device codes more slowly than you speak. Nothing is lost").wait_for()
+    page.get_by_role("button", name="Stop").click()
+    page.get_by_role("status").get_by_text("Coding the rest").wait_for()
+    page.get_by_role("button", name="Record").click()  # not yet: that would lose what is not coded
+    ready(page)
+    audio = recorded(page)
+    assert len(audio) > 16000
+    data = telu.encode(audio, tokens=1)
+    is_pythons(page, audio, data, telu.decode(data))
+
+
+def test_a_target_for_the_whole_recording_is_met_at_its_end(page):
+    listen = page.get_by_role("checkbox", name="Listen while speaking")
+    page.get_by_role("radio", name="Rate").check(force=True)
+    assert listen.is_disabled()
+    record(page)
+    page.get_by_role("status").get_by_text("It is coded when you stop").wait_for()
+    page.wait_for_timeout(400)
+    assert not page.get_by_text("From microphone to sound").is_visible()
+    page.get_by_role("button", name="Stop").click()
+    ready(page)
+    assert page.get_by_text("seconds, recorded").is_visible()
+    page.get_by_role("radio", name="Codebooks").check(force=True)
+    assert listen.is_enabled()
