@@ -19,26 +19,9 @@ export async function read(data) {
   }
 }
 
-/**
- * Samples at any rate to samples at RATE.
- * @param {Float32Array} samples
- * @param {number} rate
- */
-export async function resampled(samples, rate) {
-  const context = new OfflineAudioContext(1, Math.max(Math.ceil((samples.length * RATE) / rate), 1), RATE);
-  const source = context.createBufferSource();
-  source.buffer = buffer(samples, rate);
-  source.connect(context.destination);
-  source.start();
-  return mixed(await context.startRendering());
-}
-
-/**
- * @param {Float32Array} samples
- * @param {number} [rate]
- */
-export function buffer(samples, rate = RATE) {
-  const made = new AudioBuffer({ length: Math.max(samples.length, 1), sampleRate: rate });
+/** Samples at RATE, to be played. */
+export function buffer(/** @type {Float32Array} */ samples) {
+  const made = new AudioBuffer({ length: Math.max(samples.length, 1), sampleRate: RATE });
   made.copyToChannel(Float32Array.from(samples), 0);
   return made;
 }

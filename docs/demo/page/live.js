@@ -99,7 +99,7 @@ export class LiveCoder {
     await this._begin(point, rate);
     if (this._warm.has(kind)) return;
     const noise = Float32Array.from({ length: WARM_UP * rate }, () => (Math.random() - 0.5) / 4);
-    await this._through({ push: noise }, () => {});
+    await Promise.all([this._through({ push: noise }, () => {}), this._through({ finish: true }, () => {})]);
     this._warm.add(kind);
     await this._begin(point, rate);
   }
@@ -109,17 +109,14 @@ export class LiveCoder {
    * @param {number} rate
    */
   async _begin(point, rate) {
-    const questions = [
-      this._encoder.ask({ start: { encode: point, rate } }),
-      this._decoder.ask({ start: { decode: point, rate } }),
-    ];
-    const [{ hop, latency }] = await Promise.all(questions);
+    const { hop, latency } = await this._encoder.ask({ start: { encode: point, rate } });
+    await this._decoder.ask({ start: { decode: point, rate } }); // then the model is in the browser's cache
     this._rate = rate;
     [this._frame, this._latency] = [hop / RATE, latency / RATE];
     this._recorded = this._decoded = 0;
     this._coded = { bytes: 0, frames: 0 };
+    this._loads = [new Load(), new Load()];
     this._parts = [];
-    this.figures(); // those of the recording before are forgotten
   }
 
   /** What the microphone hears; it is coded when there is time. */
@@ -159,11 +156,6 @@ export class LiveCoder {
   /** Seconds of the recording that could be decoded but are not yet. */
   get behind() {
     return Math.max(this._recorded - this._decoded - this._latency, 0);
-  }
-
-  /** The share of the recording that is decoded. */
-  get share() {
-    return Math.min(this._decoded / this._recorded, 1);
   }
 
   /** What there is to say since the last call; kbit/s so far, null: none known yet; milliseconds. */

@@ -1,7 +1,8 @@
 /** The microphone, and the loudspeaker while one speaks. */
 import { concatenate } from "../codec/arrays.js";
 import { CodecError } from "../codec/errors.js";
-import { RATE, resampled } from "./audio.js";
+import { RATE } from "./audio.js";
+import { Resampler } from "./resampler.js";
 
 const FADE = 0.02; // seconds
 
@@ -73,11 +74,16 @@ export class Recorder {
     this._context = null;
     this._stream?.getTracks().forEach((track) => track.stop());
     await context.close();
+    if (this._node) this._node.port.onmessage = null;
     this._rate = context.sampleRate;
   }
 
   /** What was said until it stopped, at the codec's rate. */
   recorded() {
-    return resampled(concatenate(Float32Array, this._blocks ?? []), this._rate ?? RATE);
+    const resampler = new Resampler(this._rate ?? RATE, RATE);
+    return concatenate(Float32Array, [
+      ...(this._blocks ?? []).map((block) => resampler.push(block)),
+      resampler.finish(),
+    ]);
   }
 }

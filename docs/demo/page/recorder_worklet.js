@@ -1,7 +1,8 @@
 // @ts-nocheck: TypeScript does not know the scope of worklets
 /** Passes the samples of the microphone on as they come, and plays those that come back. */
 const BLOCK = 0.01; // seconds that are passed on at once
-const [KEPT, SPARE] = [0.01, 0.02]; // seconds that may wait to be played, and how much more is too much
+const [KEPT, SPARE] = [0.01, 0.03]; // seconds that wait to be played, and so many that they are too many
+const PATIENCE = 5; // seconds in which they were too many all the time
 const FADE = 0.005; // seconds
 
 class RecorderProcessor extends AudioWorkletProcessor {
@@ -12,8 +13,8 @@ class RecorderProcessor extends AudioWorkletProcessor {
     this._recorded = 0; // samples
     this._played = 0; // how far in the recording that is which is heard
     this._waiting = new Float32Array(); // to be played
-    this._least = Infinity; // that waited, in the last second
-    this._checked = 0; // sample at which that was looked at
+    this._least = Infinity; // that waited, since it was last looked at
+    this._checked = 0; // the sample at which that was
     this.port.onmessage = ({ data }) => {
       const waiting = new Float32Array(this._waiting.length + data.length);
       waiting.set(this._waiting);
@@ -45,7 +46,7 @@ class RecorderProcessor extends AudioWorkletProcessor {
     output.set(this._waiting.subarray(0, count));
     this._pass(count);
     this._least = Math.min(this._least, this._waiting.length);
-    if (this._recorded < this._checked + sampleRate) return;
+    if (this._recorded < this._checked + PATIENCE * sampleRate) return;
     if (this._least > SPARE * sampleRate) this._catchUp(this._least - Math.round(KEPT * sampleRate));
     this._least = Infinity;
     this._checked = this._recorded;

@@ -30,8 +30,10 @@ export function recording({ point, begun, done, say, report, fail }) {
   const [button, label] = [element("record", HTMLButtonElement), element("record-label", HTMLElement)];
   const [listen, figures] = [element("listen-live", HTMLInputElement), element("live", HTMLElement)];
   const form = element("settings", HTMLFormElement);
-  const [clock, limit] = [{ timer: 0 }, { timer: 0 }];
+  const choose = element("choose", HTMLButtonElement);
+  let [clock, limit] = [0, 0]; // timers
   let isCoded = false; // while it is recorded
+  let isLate = false; // more comes than can be coded
   let changing = false; // browsers take their time, and people click again
   /** @type {number | null} */
   let delay = null; // seconds from the microphone to what is heard
@@ -49,8 +51,8 @@ export function recording({ point, begun, done, say, report, fail }) {
 
   async function start() {
     const wanted = point();
-    const rate = await recorder.open();
     try {
+      const rate = await recorder.open();
       if (isLive(wanted)) {
         say("Loading the codec …");
         coder ??= new LiveCoder((sound) => recorder.play(sound));
@@ -58,49 +60,50 @@ export function recording({ point, begun, done, say, report, fail }) {
       }
     } catch (error) {
       forget();
-      await recorder.stop();
+      if (recorder.running) await recorder.stop();
       throw error;
     }
     begun();
     delay = null;
+    isLate = false;
     isCoded = isLive(wanted);
     recorder.start();
     recorder.audible = listen.checked;
-    form.inert = true;
+    form.inert = choose.disabled = true;
     button.classList.add("recording");
     label.textContent = "Stop";
     say(isCoded ? RECORDING : AFTERWARDS);
-    show();
-    clock.timer = setInterval(show, OFTEN);
-    limit.timer = setTimeout(() => button.click(), 1000 * LONGEST);
+    clock = setInterval(show, OFTEN);
+    limit = setTimeout(() => button.click(), 1000 * LONGEST);
   }
 
   async function stop() {
-    clearInterval(clock.timer);
-    clearTimeout(limit.timer);
+    clearInterval(clock);
+    clearTimeout(limit);
     button.classList.remove("recording");
     button.style.removeProperty("--level");
     label.textContent = "Record";
     figures.hidden = true;
     await recorder.stop();
     const coded = await rest();
-    form.inert = false;
+    form.inert = choose.disabled = isCoded = false;
     say("");
-    done(coded?.audio ?? (await recorder.recorded()), coded?.result ?? null);
+    done(coded?.audio ?? recorder.recorded(), coded?.result ?? null);
   }
 
   /** Codes what is left; null: what is recorded is to be coded as a file is. */
   async function rest() {
     if (!isCoded || !coder) return null;
-    const { behind } = coder;
-    clock.timer = setInterval(() => report("Coding the rest", 1 - Number(coder?.behind) / behind), OFTEN);
+    const live = coder;
+    const left = Math.max(live.behind, 0.1); // seconds
+    clock = setInterval(() => report("Coding the rest", 1 - live.behind / left), OFTEN);
     try {
-      return await coder.finish();
+      return await live.finish();
     } catch (error) {
       giveUp(error);
       return null;
     } finally {
-      clearInterval(clock.timer);
+      clearInterval(clock);
     }
   }
 
@@ -122,8 +125,10 @@ export function recording({ point, begun, done, say, report, fail }) {
   function show() {
     figures.hidden = !isCoded;
     if (!isCoded || !coder) return;
-    if (coder.behind > LATE) say(TOO_SLOW);
-    else if (coder.behind < IN_TIME) say(RECORDING);
+    if (isLate ? coder.behind < IN_TIME : coder.behind > LATE) {
+      isLate = !isLate;
+      say(isLate ? TOO_SLOW : RECORDING);
+    }
     const { kbps, frame, latency, encoding, decoding } = coder.figures();
     const shown = [
       ["Rate so far", kbps === null ? "…" : `${kbps.toFixed(1)} kbit/s`],

@@ -7,7 +7,9 @@ import pytest
 import soundfile
 
 import telucodec
+from tests.conftest import speech
 from tests.docs.demo.test_page import ready, saved
+from tools import demo_speed
 
 LSB = 1.1 / 32768  # of 16-bit samples, one of which is the rounding of the WAV file
 
@@ -33,19 +35,21 @@ window.loudest = () => {
   heard.getFloatTimeDomainData(samples);
   return Math.max(...samples.map(Math.abs));
 };
+const { getUserMedia } = MediaDevices.prototype;
+MediaDevices.prototype.getUserMedia = async function (wanted) {
+  return (window.microphone = await getUserMedia.call(this, wanted));
+};
 addEventListener("DOMContentLoaded", () => {
   window.told = [];
   const status = document.getElementById("status");
-  new MutationObserver(() => told.push(status.textContent)).observe(status, { childList: true, characterData: true, subtree: true });
+  const all = { childList: true, characterData: true, subtree: true };
+  new MutationObserver(() => told.push(status.textContent)).observe(status, all);
 });
 """
 
-# A device on which every layer of the networks takes many times longer.
-SLOW = """run(x) {
-    for (let again = 0; again < 40; again++) this._run(x);
-    return this._run(x);
-  }
-  _run(x) {"""
+DECODES = "const samples = decoder.push(sent);"  # what comes of a hundredth of a second, in the decoder's thread
+SLOWLY = "for (const until = performance.now() + 20; performance.now() < until;);"
+NOT_LONG = 'if ((self.count = (self.count ?? 0) + 1) > 20) throw new CodecError("No more.");'
 
 
 @pytest.fixture(scope="module")
@@ -53,8 +57,9 @@ def telu():
     return telucodec.load()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def page(browser, address):
+    """One page for all tests, so that the models are loaded once."""
     context = browser.new_context(permissions=["microphone"])
     context.add_init_script(WATCHED)
     page = context.new_page()
@@ -66,6 +71,24 @@ def page(browser, address):
     yield page
     context.close()
     assert not complaints
+
+
+@pytest.fixture(autouse=True)
+def afresh(page):
+    """The status of the test before is not taken for that of the next."""
+    page.unroute_all()
+    page.evaluate("told.splice(0)")
+
+
+def changed(page, code):
+    """Do something else first whenever the decoder's thread gets something."""
+
+    def answer(route):
+        response = route.fetch()
+        route.fulfill(response=response, body=response.text().replace(DECODES, code + DECODES))
+
+    page.route("**/page/live_worker.js", answer)
+    page.reload()
 
 
 def record(page):
@@ -120,6 +143,8 @@ def test_a_waveform_is_coded_while_one_speaks_and_is_ready_at_the_end(page, telu
 
 
 def test_tokens_are_heard_while_one_speaks_only_if_one_wants_that(page, telu):
+    page.get_by_role("radio", name="Tokens", exact=True).check(force=True)
+    ready(page)
     record(page)
     figure(page, "From microphone to sound")
     page.wait_for_timeout(300)
@@ -131,18 +156,31 @@ def test_tokens_are_heard_while_one_speaks_only_if_one_wants_that(page, telu):
     page.wait_for_function("loudest() > 0.01")
     page.keyboard.press("Space")
     page.wait_for_function("loudest() < 1e-4")
-    page.get_by_role("button", name="Stop").click()
+    page.evaluate("microphone.getTracks()[0].dispatchEvent(new Event('ended'))")  # it is unplugged
     ready(page)
     audio = recorded(page)
     data = telu.encode(audio, tokens=8)
     is_pythons(page, audio, data, telu.decode(data))
 
 
+def test_a_target_for_the_whole_recording_is_met_at_its_end(page):
+    listen = page.get_by_role("checkbox", name="Listen while speaking")
+    page.get_by_role("radio", name="Tokens", exact=True).check(force=True)
+    page.get_by_role("radio", name="Rate").check(force=True)
+    assert listen.is_disabled()
+    record(page)
+    page.get_by_role("status").get_by_text("It is coded when you stop").wait_for()
+    page.wait_for_timeout(400)
+    assert not page.get_by_text("From microphone to sound").is_visible()
+    page.get_by_role("button", name="Stop").click()
+    ready(page)
+    assert page.get_by_text("seconds, recorded").is_visible()
+    page.get_by_role("radio", name="Codebooks").check(force=True)
+    assert listen.is_enabled()
+
+
 def test_a_device_that_is_too_slow_says_so_and_loses_nothing(page, telu):
-    page.route(
-        "**/codec/layers.js", lambda route: route.fulfill(response=(answer := route.fetch()), body=answer.text().replace("run(x) {", SLOW))
-    )
-    page.reload()
+    changed(page, SLOWLY)
     page.get_by_role("slider", name="Codebooks").fill("1")
     record(page)
     page.get_by_role("status").get_by_text("This device codes more slowly than you speak. Nothing is lost").wait_for()
@@ -156,16 +194,16 @@ def test_a_device_that_is_too_slow_says_so_and_loses_nothing(page, telu):
     is_pythons(page, audio, data, telu.decode(data))
 
 
-def test_a_target_for_the_whole_recording_is_met_at_its_end(page):
-    listen = page.get_by_role("checkbox", name="Listen while speaking")
-    page.get_by_role("radio", name="Rate").check(force=True)
-    assert listen.is_disabled()
+def test_if_live_coding_fails_the_recording_goes_on_and_is_coded_later(page, telu):
+    changed(page, NOT_LONG)
     record(page)
-    page.get_by_role("status").get_by_text("It is coded when you stop").wait_for()
-    page.wait_for_timeout(400)
-    assert not page.get_by_text("From microphone to sound").is_visible()
+    page.get_by_role("status").get_by_text("Coding failed, and is tried again when you stop. No more.").wait_for()
+    page.wait_for_timeout(300)
     page.get_by_role("button", name="Stop").click()
     ready(page)
-    assert page.get_by_text("seconds, recorded").is_visible()
-    page.get_by_role("radio", name="Codebooks").check(force=True)
-    assert listen.is_enabled()
+    data = saved(page, "Save .tlc").path().read_bytes()
+    assert len(telu.decode(data)) > 8000
+
+
+def test_the_command_measures_what_live_coding_takes(page):
+    assert all(seconds > 0 for seconds in demo_speed.live(page, speech(0.3), demo_speed.LIVE["tokens, 8 codebooks"]))

@@ -57,7 +57,7 @@ def test_by_keyboard_a_recording_becomes_the_file_that_python_writes(opened, tal
         opened.keyboard.press("Enter")
     chooser.value.set_files(talk)
     ready(opened)
-    for _ in ("what is coded", "what it should reach", "how much of it"):
+    for _ in ("whether to listen", "what is coded", "what it should reach", "how much of it"):
         opened.keyboard.press("Tab")
     opened.keyboard.press("ArrowLeft")  # from 8 codebooks to 7
     ready(opened)

@@ -29,6 +29,19 @@ export class TokenCoder {
    * @returns {{payload: Uint8Array, bits: Float64Array}} and what each frame costs
    */
   encode(codes, mean) {
+    const steps = this.encodeInSteps(codes, mean);
+    let step = steps.next();
+    while (!step.done) step = steps.next();
+    return step.value;
+  }
+
+  /**
+   * As `encode`, a codebook at a time, for a thread that must not be long.
+   * @param {Codes} codes
+   * @param {number} mean
+   * @returns {Generator<void, {payload: Uint8Array, bits: Float64Array}>}
+   */
+  *encodeInSteps(codes, mean) {
     const coder = new RangeEncoder();
     const bits = new Float64Array(codes.length);
     const again = codes.map(
@@ -55,6 +68,7 @@ export class TokenCoder {
         coder.symbol(codes[frame][number], begins);
         bits[frame] += coder.spent();
       });
+      yield;
     }
     return { payload: coder.bytes(), bits };
   }

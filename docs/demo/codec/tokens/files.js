@@ -8,7 +8,7 @@ import { HOP } from "../vocoder/frames.js";
  * @typedef {{parts: Uint8Array<ArrayBuffer>[], header: import("../container.js").Header, codes: Codes, bits: number[]}} File
  */
 
-/** Frames come in pieces; each packet is coded as soon as it is full. */
+/** Frames come in pieces. A packet is coded when it is full, a step with each piece, so that none of them takes long. */
 export class TokenFile {
   /**
    * @param {import("./entropy.js").TokenCoder} coder
@@ -32,6 +32,8 @@ export class TokenFile {
     this._codes = [];
     /** @type {Uint8Array<ArrayBuffer>[]} */
     this._packets = [];
+    /** @type {ReturnType<import("./entropy.js").TokenCoder["encodeInSteps"]> | null} */
+    this._packing = null;
     /** Of each frame that is coded so far. @type {number[]} */
     this.bits = [];
   }
@@ -43,7 +45,23 @@ export class TokenFile {
 
   push(/** @type {Codes} */ codes) {
     this._codes.push(...codes);
-    while (this._codes.length - this.bits.length >= this._header.packetFrames) this._pack();
+    if (codes.length) this._advance();
+  }
+
+  /** Goes on with the packet that is full; false: there is none. */
+  _advance() {
+    const { packetFrames, settings } = this._header;
+    const next = this._codes.slice(this.bits.length, this.bits.length + packetFrames);
+    if (!this._packing && next.length === packetFrames) this._packing = this._coder.encodeInSteps(next, settings[1]);
+    const step = this._packing?.next();
+    if (step?.done) this._add(step.value);
+    return step !== undefined;
+  }
+
+  _add(/** @type {{payload: Uint8Array, bits: Float64Array}} */ { payload, bits }) {
+    this._packets.push(writePacket(this._packets.length, payload));
+    this.bits.push(...bits);
+    this._packing = null;
   }
 
   /**
@@ -52,16 +70,10 @@ export class TokenFile {
    * @returns {File}
    */
   finish(samples) {
-    if (this._codes.length > this.bits.length) this._pack();
+    while (this._advance());
+    const rest = this._codes.slice(this.bits.length);
+    if (rest.length) this._add(this._coder.encode(rest, this._header.settings[1]));
     const header = { ...this._header, samples };
     return { parts: [writeHeader(header), ...this._packets], header, codes: this._codes, bits: this.bits };
-  }
-
-  _pack() {
-    const { packetFrames, settings } = this._header;
-    const start = this.bits.length;
-    const { payload, bits } = this._coder.encode(this._codes.slice(start, start + packetFrames), settings[1]);
-    this._packets.push(writePacket(this._packets.length, payload));
-    this.bits.push(...bits);
   }
 }
