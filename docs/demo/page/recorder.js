@@ -56,6 +56,7 @@ export class Recorder {
     };
     this._gain = new GainNode(context, { gain: 0 });
     const microphone = context.createMediaStreamSource(/** @type {MediaStream} */ (this._stream));
+    context.resume(); // some browsers have forgotten by now that the user has acted
     microphone.connect(this._node).connect(this._gain).connect(context.destination);
   }
 

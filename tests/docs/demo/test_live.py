@@ -47,6 +47,14 @@ addEventListener("DOMContentLoaded", () => {
 });
 """
 
+RESAMPLED = """async ([start, end, samples, sizes]) => {
+  const { Resampler } = await import("./page/resampler.js");
+  const [audio, resampler, out] = [Float32Array.from(samples), new Resampler(start, end), []];
+  let place = 0;
+  for (const size of [...sizes, audio.length]) out.push(...resampler.push(audio.subarray(place, (place += size))));
+  return [...out, ...resampler.finish()];
+}"""
+
 DECODES = "const samples = decoder.push(sent);"  # what comes of a hundredth of a second, in the decoder's thread
 SLOWLY = "for (const until = performance.now() + 20; performance.now() < until;);"
 NOT_LONG = 'if ((self.count = (self.count ?? 0) + 1) > 20) throw new CodecError("No more.");'
@@ -203,6 +211,17 @@ def test_if_live_coding_fails_the_recording_goes_on_and_is_coded_later(page, tel
     ready(page)
     data = saved(page, "Save .tlc").path().read_bytes()
     assert len(telu.decode(data)) > 8000
+
+
+@pytest.mark.parametrize("start, end", [(44100, 16000), (48000, 16000), (16000, 44100)])
+def test_resampled_in_pieces_a_tone_stays_itself_and_what_is_too_high_goes(page, start, end):
+    time, expected = np.arange(start // 5) / start, np.arange(end // 5) / end
+    audio = 0.5 * np.sin(2 * np.pi * 3000 * time) + (0.4 * np.sin(2 * np.pi * 12000 * time) if start > end else 0)
+    pieces = page.evaluate(RESAMPLED, [start, end, audio.tolist(), [777] * 20])
+    assert page.evaluate(RESAMPLED, [start, end, audio.tolist(), []]) == pieces and len(pieces) == len(expected)
+    middle = slice(200, -200)
+    error = np.array(pieces)[middle] - 0.5 * np.sin(2 * np.pi * 3000 * expected)[middle]
+    assert np.abs(error).max() < 1e-4
 
 
 def test_the_command_measures_what_live_coding_takes(page):
