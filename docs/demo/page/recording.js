@@ -6,10 +6,8 @@ import { Recorder } from "./recorder.js";
 
 const OFTEN = 500; // milliseconds from one look at the figures to the next
 const [LATE, IN_TIME] = [1, 0.5]; // seconds: so far behind, the device is too slow, or no longer is
-const RECORDING = "Recording …";
-const AFTERWARDS = "Recording … It is coded when you stop: this target needs the whole recording.";
-const TOO_SLOW =
-  "Recording … This device codes more slowly than you speak. Nothing is lost; the rest is coded when you stop.";
+const AFTERWARDS = "This target needs the whole recording: it is coded when you stop.";
+const TOO_SLOW = "This device codes more slowly than you speak. Nothing is lost: the rest is coded when you stop.";
 
 /**
  * @typedef {object} Page
@@ -30,7 +28,7 @@ export function recording({ point, begun, done, say, report, fail }) {
   const [button, label] = [element("record", HTMLButtonElement), element("record-label", HTMLElement)];
   const [listen, figures] = [element("listen-live", HTMLInputElement), element("live", HTMLElement)];
   const form = element("settings", HTMLFormElement);
-  const choose = element("choose", HTMLButtonElement);
+  const [choose, note] = [element("choose", HTMLButtonElement), element("note", HTMLElement)];
   let [clock, limit] = [0, 0]; // timers
   let isCoded = false; // while it is recorded
   let isLate = false; // more comes than can be coded
@@ -72,7 +70,8 @@ export function recording({ point, begun, done, say, report, fail }) {
     form.inert = choose.disabled = true;
     button.classList.add("recording");
     label.textContent = "Stop";
-    say(isCoded ? RECORDING : AFTERWARDS);
+    say("Recording …");
+    note.textContent = isCoded ? "" : AFTERWARDS;
     clock = setInterval(show, OFTEN);
     limit = setTimeout(() => button.click(), 1000 * LONGEST);
   }
@@ -87,6 +86,7 @@ export function recording({ point, begun, done, say, report, fail }) {
     await recorder.stop();
     const coded = await rest();
     form.inert = choose.disabled = isCoded = false;
+    note.textContent = "";
     say("");
     done(coded?.audio ?? recorder.recorded(), coded?.result ?? null);
   }
@@ -112,9 +112,7 @@ export function recording({ point, begun, done, say, report, fail }) {
     if (!isCoded) return;
     isCoded = false;
     forget();
-    say(
-      `Recording … Coding failed, and is tried again when you stop. ${error instanceof Error ? error.message : error}`,
-    );
+    note.textContent = `Coding failed, and is tried again when you stop. ${error instanceof Error ? error.message : error}`;
   }
 
   function forget() {
@@ -127,7 +125,7 @@ export function recording({ point, begun, done, say, report, fail }) {
     if (!isCoded || !coder) return;
     if (isLate ? coder.behind < IN_TIME : coder.behind > LATE) {
       isLate = !isLate;
-      say(isLate ? TOO_SLOW : RECORDING);
+      note.textContent = isLate ? TOO_SLOW : "";
     }
     const { kbps, frame, latency, encoding, decoding } = coder.figures();
     const shown = [
@@ -143,12 +141,14 @@ export function recording({ point, begun, done, say, report, fail }) {
   button.onclick = async () => {
     if (changing) return;
     changing = true;
+    button.setAttribute("aria-disabled", "true"); // it keeps the focus
     try {
       await (recorder.running ? stop() : start());
     } catch (error) {
       fail(error);
     } finally {
       changing = false;
+      button.removeAttribute("aria-disabled");
     }
   };
   const retarget = () => (listen.disabled = !isLive(point()));
