@@ -16,11 +16,17 @@ const BLOCK_FRAMES = 100; // that go through the networks at once
 export class TokenCodec {
   constructor(/** @type {import("../models.js").Model} */ model) {
     this.engine = new TokenEngine(model);
-    this._coder = new TokenCoder(model, this.engine.codebooks);
+    this._model = model;
+    /** @type {TokenCoder | null} set up when files are first read or written */
+    this._entropy = null;
     this.id = model.id;
     this.hop = HOP;
     this.sampleRate = model.shape.sample_rate;
     this.numCodebooks = this.engine.codebooks.count;
+  }
+
+  get _coder() {
+    return (this._entropy ??= new TokenCoder(this._model, this.engine.codebooks));
   }
 
   /**

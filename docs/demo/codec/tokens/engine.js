@@ -13,17 +13,28 @@ import { BeamSearch } from "./search.js";
 /** @typedef {import("./entropy.js").Codes} Codes */
 /** @typedef {{codes: Int16Array[], errors: Float32Array}} Found codes of a frame with 1, 2, ... codebooks; squared errors with 0, 1, ... */
 
-/** What all recordings have in common. */
+/** What all recordings have in common; the networks are set up when they are first needed: an encoder alone has no use for the decoder's. */
 export class TokenEngine {
   constructor(/** @type {import("../models.js").Model} */ model) {
+    this._model = model;
     this.codebooks = new Codebooks(model);
-    this.search = new BeamSearch(this.codebooks.learned, this.codebooks.latents);
-    this.stack = new CausalStack(model, "decoder");
+    /** @type {BeamSearch | null} */
+    this._search = null;
+    /** @type {CausalStack | null} */
+    this._stack = null;
     this._mean = Float64Array.from(model.tensor("coding.mean").data);
     const components = model.tensor("coding.components").data;
     this._toLatents = new Linear(components, null, this.codebooks.latents);
     this.toLevels = new Linear(transposed(components, FEATURES), this._mean, FEATURES);
     this.absent = this.latents(silence()); // of a frame without any code
+  }
+
+  get search() {
+    return (this._search ??= new BeamSearch(this.codebooks.learned, this.codebooks.latents));
+  }
+
+  get stack() {
+    return (this._stack ??= new CausalStack(this._model, "decoder"));
   }
 
   /** Levels [FEATURES] to latents. */
