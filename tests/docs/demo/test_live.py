@@ -55,9 +55,12 @@ RESAMPLED = """async ([start, end, samples, sizes]) => {
   return [...out, ...resampler.finish()];
 }"""
 
-DECODES = "const samples = decoder.push(sent);"  # what comes of a hundredth of a second, in the decoder's thread
+# In the decoder's thread, what a test sends is done whenever a hundredth of a second of speech comes.
+DECODES = "const samples = decoder.push(sent);"
+FAULTY = f"self.fault?.(CodecError); {DECODES}"
+LISTENS = "new BroadcastChannel('fault').onmessage = ({ data }) => (self.fault = new Function('CodecError', data));"
 SLOWLY = "for (const until = performance.now() + 20; performance.now() < until;);"
-NOT_LONG = 'if ((self.count = (self.count ?? 0) + 1) > 20) throw new CodecError("No more.");'
+NO_MORE = "throw new CodecError('No more.');"
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +78,12 @@ def page(browser, address):
     complaints = []
     page.on("console", lambda message: message.type == "error" and complaints.append(message.text))
     page.on("pageerror", lambda error: complaints.append(str(error)))
+
+    def answer(route):
+        response = route.fetch()
+        route.fulfill(response=response, body=response.text().replace(DECODES, FAULTY) + LISTENS)
+
+    page.route("**/page/live_worker.js", answer)
     page.goto(address)
     yield page
     context.close()
@@ -84,19 +93,11 @@ def page(browser, address):
 @pytest.fixture(autouse=True)
 def afresh(page):
     """The status of the test before is not taken for that of the next."""
-    page.unroute_all()
     page.evaluate("told.splice(0)")
 
 
-def changed(page, code):
-    """Do something else first whenever the decoder's thread gets something."""
-
-    def answer(route):
-        response = route.fetch()
-        route.fulfill(response=response, body=response.text().replace(DECODES, code + DECODES))
-
-    page.route("**/page/live_worker.js", answer)
-    page.reload()
+def fail(page, fault):
+    page.evaluate("(fault) => new BroadcastChannel('fault').postMessage(fault)", fault)
 
 
 def record(page):
@@ -188,23 +189,23 @@ def test_a_target_for_the_whole_recording_is_met_at_its_end(page):
 
 
 def test_a_device_that_is_too_slow_says_so_and_loses_nothing(page, telu):
-    changed(page, SLOWLY)
-    page.get_by_role("slider", name="Codebooks").fill("1")
     record(page)
+    fail(page, SLOWLY)
     page.get_by_role("status").get_by_text("This device codes more slowly than you speak. Nothing is lost").wait_for()
     page.get_by_role("button", name="Stop").click()
     page.get_by_role("status").get_by_text("Coding the rest").wait_for()
     page.get_by_role("button", name="Record", disabled=True).press("Enter")  # it would lose what is not coded
     ready(page)
+    fail(page, "")
     audio = recorded(page)
     assert len(audio) > 16000
-    data = telu.encode(audio, tokens=1)
+    data = telu.encode(audio, tokens=8)
     is_pythons(page, audio, data, telu.decode(data))
 
 
 def test_if_live_coding_fails_the_recording_goes_on_and_is_coded_later(page, telu):
-    changed(page, NOT_LONG)
     record(page)
+    fail(page, NO_MORE)
     page.get_by_role("status").get_by_text("Coding failed, and is tried again when you stop. No more.").wait_for()
     page.wait_for_timeout(300)
     page.get_by_role("button", name="Stop").click()
