@@ -1,5 +1,6 @@
 /** The codec: speech to `.tlc` bytes and back, as `telucodec.Codec` does it. Models are read when they are first needed. */
-import { TOKENS, loss, readHeader, readPackets } from "./container.js";
+import { loss, readPackets } from "./container.js";
+import { TOKENS, readHeader } from "./header.js";
 import { CodecError } from "./errors.js";
 import { Model } from "./models.js";
 import { TokenCodec } from "./tokens/codec.js";
@@ -16,7 +17,7 @@ import { WaveformCodec } from "./waveform/codec.js";
  * What is in a file.
  * @typedef {object} Content
  * @property {Float32Array} audio at 16 kHz
- * @property {import("./container.js").Header} header
+ * @property {import("./header.js").Header} header
  * @property {string} damage what is wrong with it; "": nothing
  * @property {number[]} bits that each frame costs, without headers and checksums
  * @property {import("./tokens/entropy.js").Codes | null} tokens

@@ -4,7 +4,7 @@
  * @typedef {object} Result
  * @property {Uint8Array} data the bytes of the file
  * @property {Float32Array} audio
- * @property {import("../codec/container.js").Header} header
+ * @property {import("../codec/header.js").Header} header
  * @property {number[]} bits that each frame costs
  * @property {string} damage what is wrong with the file; "": nothing
  */

@@ -1,5 +1,5 @@
 /** The page: speech comes in, its file and its sound go out. */
-import { TOKENS } from "../codec/container.js";
+import { TOKENS } from "../codec/header.js";
 import { CodecError } from "../codec/errors.js";
 import { LONGEST, RATE, read, writeWav } from "./audio.js";
 import { Coder } from "./coder.js";

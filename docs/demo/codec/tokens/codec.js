@@ -128,7 +128,7 @@ export class TokenCodec {
 
   /**
    * The tokens of packets, and the bits that each frame costs; tokens of silence where a packet is lost.
-   * @param {import("../container.js").Header} header
+   * @param {import("../header.js").Header} header
    * @param {import("../container.js").Packet[]} packets
    */
   read({ settings: [most, mean] }, packets) {

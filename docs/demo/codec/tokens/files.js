@@ -1,11 +1,12 @@
 /** Tokens to the bytes of a `.tlc` file, packet by packet (`telucodec.tokens.files`). */
-import { PACKET_SECONDS, TOKENS, writeHeader, writePacket } from "../container.js";
+import { PACKET_SECONDS, writePacket } from "../container.js";
+import { TOKENS, writeHeader } from "../header.js";
 import { HOP } from "../vocoder/frames.js";
 
 /** @typedef {import("./entropy.js").Codes} Codes */
 /**
  * A file as it is written: its bytes in parts, what is in it, and the bits that each frame costs.
- * @typedef {{parts: Uint8Array<ArrayBuffer>[], header: import("../container.js").Header, codes: Codes, bits: number[]}} File
+ * @typedef {{parts: Uint8Array<ArrayBuffer>[], header: import("../header.js").Header, codes: Codes, bits: number[]}} File
  */
 
 /** Frames come in pieces. A packet is coded when it is full, a step with each piece, so that none of them takes long. */

@@ -1,5 +1,6 @@
 /** The waveform codec: speech to files and back. */
-import { PACKET_SECONDS, WAVEFORM, writeHeader, writePacket } from "../container.js";
+import { PACKET_SECONDS, writePacket } from "../container.js";
+import { WAVEFORM, writeHeader } from "../header.js";
 import { CausalStack } from "../causal_stack.js";
 import { rint } from "../layers.js";
 import { MDCT } from "../mdct.js";
@@ -23,7 +24,7 @@ const LIVE_KEY_SECONDS = 1; // from one packet of a stream that is decodable by 
  */
 /**
  * A file as it is written: its bytes in parts, and what a decoder reads in its packets, some of them at a time.
- * @typedef {{parts: Uint8Array<ArrayBuffer>[], header: import("../container.js").Header & {samples: number}, reads: (() => Read[])[]}} File
+ * @typedef {{parts: Uint8Array<ArrayBuffer>[], header: import("../header.js").Header & {samples: number}, reads: (() => Read[])[]}} File
  */
 
 export class WaveformCodec {
@@ -110,7 +111,7 @@ export class WaveformCodec {
   /**
    * The audio of packets, of so many samples, the bits that each frame costs, and how many packets are missing. These are
    * concealed; where packets were left out in a pause, there is comfort noise.
-   * @param {import("../container.js").Header} header
+   * @param {import("../header.js").Header} header
    * @param {import("../container.js").Packet[]} packets
    * @param {number} samples
    * @param {boolean} enhance whether a network improves the sound of a file made with perception
@@ -144,7 +145,7 @@ export class WaveformCodec {
   }
 
   /**
-   * @param {import("../container.js").Header} header
+   * @param {import("../header.js").Header} header
    * @param {boolean} enhance
    */
   _decoder(header, enhance) {

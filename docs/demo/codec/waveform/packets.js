@@ -82,7 +82,7 @@ export class Packets {
 
   /**
    * Where packets of a file begin, so many side by side.
-   * @param {import("../container.js").Header} header
+   * @param {import("../header.js").Header} header
    * @param {number} packets
    */
   start({ settings: [step, shaping] }, packets) {
@@ -91,7 +91,7 @@ export class Packets {
 
   /**
    * Intact packets, which go on where the walk is, to what they hold.
-   * @param {import("../container.js").Header} header
+   * @param {import("../header.js").Header} header
    * @param {import("../container.js").Packet[]} packets
    * @param {Walk} walk
    * @returns {Read[]}

@@ -1,11 +1,12 @@
 /** Packets of the waveform codec to audio, for whole files and for streams (`telucodec.waveform.stream_decoder`). */
 import { concatenate } from "../arrays.js";
-import { WAVEFORM, nextPacket, readEnd, readHeader } from "../container.js";
+import { nextPacket, readEnd } from "../container.js";
+import { WAVEFORM, readHeader } from "../header.js";
 import { CodecError, DamagedPacketError } from "../errors.js";
 import { Synthesis } from "./concealment.js";
 import { Background, resumes } from "./dtx.js";
 
-/** @typedef {import("../container.js").Header} Header */
+/** @typedef {import("../header.js").Header} Header */
 /** @typedef {import("../container.js").Packet} Packet */
 /** @typedef {import("./packets.js").Read} Read */
 

@@ -1,6 +1,7 @@
 /** Audio that arrives in pieces to packets that can be sent at once (`telucodec.waveform.stream_encoder`). */
 import { concatenate } from "../arrays.js";
-import { writeEnd, writeHeader, writePacket } from "../container.js";
+import { writeEnd, writePacket } from "../container.js";
+import { writeHeader } from "../header.js";
 import { MDCT } from "../mdct.js";
 
 /**
@@ -11,7 +12,7 @@ import { MDCT } from "../mdct.js";
 export class StreamEncoder {
   /**
    * @param {import("./packets.js").Packets} packets
-   * @param {import("../container.js").Header} header
+   * @param {import("../header.js").Header} header
    * @param {import("./rate_control.js").RateControl | null} control chooses the steps of packets that have their own
    */
   constructor(packets, header, control) {
