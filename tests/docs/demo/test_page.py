@@ -187,6 +187,10 @@ def test_without_models_or_microphone_the_page_says_what_to_do(new_page, address
     page.get_by_role("status").get_by_text("Allow it, or open a file.").wait_for()
     page.set_input_files("#file", talk)
     page.get_by_role("status").get_by_text("make demo").wait_for()
+    page.context.grant_permissions(["microphone"])
+    page.get_by_role("button", name="Record").click()
+    page.get_by_role("button", name="Record", disabled=False).wait_for()
+    assert "make demo" in page.locator("#status").text_content()
 
 
 def test_the_command_copies_the_models_or_says_what_is_missing(tmp_path, monkeypatch, capsys):
