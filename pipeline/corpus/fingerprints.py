@@ -95,17 +95,9 @@ def _blocks(lengths: Sequence[int]) -> Iterator[list[Stretch]]:
 def _landmarks(samples: np.ndarray, block: list[Stretch]) -> np.ndarray:
     starts = np.concatenate([stretch.start + HOP * np.arange(stretch.frames) for stretch in block])
     bands = np.concatenate([np.maximum(part[:, ::2], part[:, 1::2]) for part in _powers(samples, starts)])
-    counts = [stretch.frames for stretch in block]
+    counts = np.array([stretch.frames for stretch in block])
     owner = np.repeat(np.arange(len(block)), counts)
-    # Nothing between two stretches, so that none has a part in the other's peaks.
-    apart, beside = AROUND_FRAMES // 2, AROUND_BANDS // 2
-    rows = np.arange(len(bands)) + apart * (owner + 1)
-    spaced = np.zeros((rows[-1] + 1 + apart, bands.shape[1] + 2 * beside), np.float32)
-    spaced[rows, beside:-beside] = bands
-    largest = _largest(_largest(spaced, AROUND_FRAMES).T, AROUND_BANDS).T[rows - apart]
-    loudest = np.split(bands.max(axis=1), np.cumsum(counts)[:-1])
-    least = [max(np.sort(part)[len(part) * 9 // 10] * BELOW, NOISE * np.e) for part in loudest]
-    frames, peaks = np.nonzero((bands == largest) & (bands > np.array(least, np.float32)[owner][:, None]))
+    frames, peaks = _peaks(bands, counts, owner)
     places, looks = [], []
     for following in range(1, NEXT + 1):
         far = frames[following:] - frames[:-following]
@@ -119,6 +111,24 @@ def _landmarks(samples: np.ndarray, block: list[Stretch]) -> np.ndarray:
     recording, first, _, _ = np.array(block)[owner[place]].T
     within = place - (np.cumsum(counts) - counts)[owner[place]]
     return np.stack([recording, first + within, np.concatenate(looks)[in_order]]).astype(np.uint32)
+
+
+def _peaks(bands: np.ndarray, counts: np.ndarray, owner: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Frames and bands of the peaks in the power [frames, bands] of stretches, in the order of frames.
+
+    Args:
+        counts: frames of each stretch.
+        owner: the stretch of each frame.
+    """
+    # Nothing between two stretches, so that none has a part in the other's peaks.
+    apart, beside = AROUND_FRAMES // 2, AROUND_BANDS // 2
+    rows = np.arange(len(bands)) + apart * (owner + 1)
+    spaced = np.zeros((rows[-1] + 1 + apart, bands.shape[1] + 2 * beside), np.float32)
+    spaced[rows, beside:-beside] = bands
+    largest = _largest(_largest(spaced, AROUND_FRAMES).T, AROUND_BANDS).T[rows - apart]
+    loudest = np.split(bands.max(axis=1), np.cumsum(counts)[:-1])
+    least = [max(np.sort(part)[len(part) * 9 // 10] * BELOW, NOISE * np.e) for part in loudest]
+    return np.nonzero((bands == largest) & (bands > np.array(least, np.float32)[owner][:, None]))
 
 
 def _largest(values: np.ndarray, count: int) -> np.ndarray:
