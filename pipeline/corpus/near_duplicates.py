@@ -40,6 +40,14 @@ class Pair(NamedTuple):
     held_out: Stored
 
 
+class Candidate(NamedTuple):
+    """A pair that shares landmarks."""
+
+    pair: Pair
+    frame: int  # of a landmark in the first
+    offset: int  # frames by which it is later in the second
+
+
 def write_landmarks(shard: Path, lengths: Sequence[int]) -> None:
     """Write the landmarks of a finished shard beside it: numbers of recordings, frames, and looks, uint32 [3, landmarks].
 
@@ -59,7 +67,7 @@ def _place(shard: Path) -> Path:
     return shard.with_name(f"{shard.name}.landmarks.npy")
 
 
-def find(shards: Sequence[Sequence[Stored]], apply: Callable[..., Iterable[list[Pair]]] = map) -> list[Pair]:
+def find(shards: Sequence[Sequence[Stored]], apply: Callable[..., Iterable[list[Candidate]]] = map) -> list[Pair]:
     """Recordings that sound the same as one of an earlier split, each with the first of these.
 
     The landmarks of the shards are written.
@@ -67,14 +75,21 @@ def find(shards: Sequence[Sequence[Stored]], apply: Callable[..., Iterable[list[
     Args:
         apply: a function to all shards; that of a pool uses its processes.
     """
-    pairs: dict[tuple[str, str], Pair] = {}
+    opened = functools.cache(_samples)
+
+    def samples(recording: Stored) -> np.ndarray:
+        return opened(recording.shard)[recording.start : recording.start + recording.length]
+
+    pairs: dict[Stored, Pair] = {}
     for held in _parts([shard for shard in shards if shard[0].split != "train"]):
         index = _write_index(held)
         recordings = [recording for shard in held for recording in shard]
-        for found in apply(functools.partial(_search, recordings, index), shards):
-            for pair in found:
-                pairs.setdefault((pair.held_out.split, pair.held_out.path), pair)
-    return [pairs[name] for name in sorted(pairs)]
+        for candidates in apply(functools.partial(_candidates, recordings, index), shards):
+            for pair, frame, offset in candidates:
+                is_new = pair.held_out not in pairs  # where many are the same, most need not be compared
+                if is_new and fingerprints.alike(samples(pair.heard), samples(pair.held_out), frame, offset):
+                    pairs[pair.held_out] = pair
+    return sorted(pairs.values(), key=lambda pair: (pair.held_out.split, pair.held_out.path))
 
 
 def _parts(shards: Sequence[Sequence[Stored]]) -> Iterator[list[Sequence[Stored]]]:
@@ -109,19 +124,8 @@ def _write_index(shards: Sequence[Sequence[Stored]]) -> Path:
     return path
 
 
-def _search(held: Sequence[Stored], index: Path, shard: Sequence[Stored]) -> list[Pair]:
-    """Pairs of a recording of this shard and one held out from it that sound the same."""
-    opened = functools.cache(_samples)
-
-    def samples(recording: Stored) -> np.ndarray:
-        return opened(recording.shard)[recording.start : recording.start + recording.length]
-
-    found: dict[Stored, Pair] = {}
-    for pair, frame, offset in _Index(held, index).candidates(shard):
-        is_new = pair.held_out not in found
-        if is_new and fingerprints.alike(samples(pair.heard), samples(pair.held_out), frame, offset):
-            found[pair.held_out] = pair
-    return list(found.values())
+def _candidates(held: Sequence[Stored], index: Path, shard: Sequence[Stored]) -> list[Candidate]:
+    return list(_Index(held, index).candidates(shard))
 
 
 class _Index:
@@ -134,17 +138,15 @@ class _Index:
         self._begins, marks = content[: fingerprints.LOOKS + 1], content[fingerprints.LOOKS + 1 :]
         self._numbers, self._frames = marks.reshape(2, -1)
 
-    def candidates(self, shard: Sequence[Stored]) -> Iterator[tuple[Pair, int, int]]:
-        """Pairs of a recording of this shard and one held out from it that share landmarks; a frame in the first, and the offset
-        of the second.
-        """
+    def candidates(self, shard: Sequence[Stored]) -> Iterator[Candidate]:
+        """Pairs of a recording of this shard and one held out from it that share landmarks."""
         marks = np.load(_place(shard[0].shard), mmap_mode="r")
         for start in range(0, marks.shape[1], AT_ONCE):
             yield from self._candidates(shard, *marks[:, start : start + AT_ONCE])
 
     def _candidates(
         self, shard: Sequence[Stored], numbers: np.ndarray, frames: np.ndarray, looks: np.ndarray
-    ) -> Iterator[tuple[Pair, int, int]]:
+    ) -> Iterator[Candidate]:
         begins, ends = self._begins[looks].astype(np.int64), self._begins[looks + 1]
         counts = np.where(ends - begins <= COMMON, ends - begins, 0)
         mine = np.repeat(np.arange(len(looks)), counts)
@@ -161,7 +163,9 @@ class _Index:
                 best[pairs[place]] = max(best.get(pairs[place], (0, 0)), (count, place))
         for pair, (_, place) in best.items():
             recording, other = divmod(pair, len(self._recordings))
-            yield Pair(shard[recording], self._recordings[other]), int(frames[mine[place]]), int(offsets[place])
+            yield Candidate(
+                Pair(shard[recording], self._recordings[other]), int(frames[mine[place]]), int(offsets[place])
+            )
 
 
 def _frequent(keys: np.ndarray) -> Iterator[tuple[int, int]]:
