@@ -34,6 +34,9 @@ class Stored:
     start: int  # its first sample
     length: int
 
+    def samples(self) -> np.ndarray:
+        return _samples(self.shard)[self.start : self.start + self.length]
+
 
 class Pair(NamedTuple):
     heard: Stored  # in training, or in validation
@@ -75,11 +78,6 @@ def find(shards: Sequence[Sequence[Stored]], apply: Callable[..., Iterable[list[
     Args:
         apply: a function to all shards; that of a pool uses its processes.
     """
-    opened = functools.cache(_samples)
-
-    def samples(recording: Stored) -> np.ndarray:
-        return opened(recording.shard)[recording.start : recording.start + recording.length]
-
     pairs: dict[Stored, Pair] = {}
     for held in _parts([shard for shard in shards if shard[0].split != "train"]):
         index = _write_index(held)
@@ -87,7 +85,7 @@ def find(shards: Sequence[Sequence[Stored]], apply: Callable[..., Iterable[list[
         for candidates in apply(functools.partial(_candidates, recordings, index), shards):
             for pair, frame, offset in candidates:
                 is_new = pair.held_out not in pairs  # where many are the same, most need not be compared
-                if is_new and fingerprints.alike(samples(pair.heard), samples(pair.held_out), frame, offset):
+                if is_new and fingerprints.alike(pair.heard.samples(), pair.held_out.samples(), frame, offset):
                     pairs[pair.held_out] = pair
     return sorted(pairs.values(), key=lambda pair: (pair.held_out.split, pair.held_out.path))
 
