@@ -37,3 +37,5 @@ def test_files_are_alike_with_the_same_samples_and_the_same_damage():
     assert not Compared(1.1 * LSB, True, True).alike(damaged=True)
     assert not Compared(0.0, False, False).alike(damaged=False)
     assert not Compared(0.0, True, False).alike(damaged=True)
+    assert Compared(0.0, True, False).alike(damaged=True, hides=True)
+    assert not Compared(0.0, True, True).alike(damaged=False, hides=True)
