@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import subprocess
+import time
 import zipfile
 
 import pytest
@@ -47,6 +48,9 @@ def test_from_the_bundle_to_training_that_goes_on(built, python, tmp_path):
         printed.append(line)
         if line.startswith("tokens: epoch   1"):
             break
+    deadline = time.monotonic() + 10
+    while printed[-1] not in (there / "log.txt").read_text() and time.monotonic() < deadline:
+        time.sleep(0.01)  # `tee` prints a line before it writes it
     os.killpg(running.pid, signal.SIGKILL)
     running.communicate()
     assert any(line.startswith("tokens: epoch   1") for line in printed), "".join(printed)
