@@ -1,12 +1,13 @@
 import numpy as np
 import pytest
+from playwright.sync_api import Error as PageError
 
 import telucodec
 from telucodec.errors import ContainerError
 from telucodec.files import container
 from telucodec.files.header import read_header
 from tests.conftest import speech
-from tools.demo_files import KINDS, LSB, Compared, damaged, written
+from tools.demo_files import KINDS, LSB, Compared, compare, damaged, written
 from tools.fuzz import HOPS
 
 
@@ -39,3 +40,22 @@ def test_files_are_alike_with_the_same_samples_and_the_same_damage():
     assert not Compared(0.0, True, False).alike(damaged=True)
     assert Compared(0.0, True, False).alike(damaged=True, hides=True)
     assert not Compared(0.0, True, True).alike(damaged=False, hides=True)
+
+
+class Refusing:
+    """A codec that refuses every file, in Python or in the page."""
+
+    def __init__(self, error):
+        self._error = error
+
+    def decode(self, data, **options):
+        raise self._error
+
+
+def test_a_file_that_both_refuse_is_alike_and_one_that_only_the_page_refuses_is_not(telu):
+    data = telu.encode(speech(0.3), tokens=1)
+    page = Refusing(PageError("CodecError: too many packets are missing"))
+    assert compare(page, Refusing(ContainerError("too many")), data).alike(damaged=True)
+    assert not compare(page, telu, data).alike(damaged=True)
+    with pytest.raises(PageError, match="TypeError"):  # a fault of the page
+        compare(Refusing(PageError("TypeError: undefined")), telu, data)
