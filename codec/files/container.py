@@ -20,6 +20,8 @@ PACKET_SECONDS = 2.0  # a packet decodes by itself; a longer one costs fewer bit
 MAX_PAYLOAD = 1 << 21
 SEARCH_FACTOR = 64  # bytes checked in search of a packet, in multiples of the file's size
 
+Packet = tuple[int, bytes, int]  # number, payload, place of the next one
+
 
 def stream_packets(samples: int, hop: int, packet_frames: int) -> int:
     """Packets of a stream of unknown length that turns out to have so many samples: whole ones only."""
@@ -63,6 +65,8 @@ def read_packets(
             packet, place, budget = _search(data, place + 1, expected, count, most_lost, budget)
             if packet is None:
                 break
+        if lenient and packet[0] > expected:
+            packet, budget = _credible(data, packet, place, expected, count, most_lost, budget)
         number, payload, place = packet
         if number == -1:
             yield -1, payload
@@ -86,7 +90,7 @@ def _check_lost(lost: int, most_lost: int) -> None:
 
 def next_packet(
     data: bytes | bytearray, expected: int, count: int | None, longest: int = MAX_PAYLOAD, most_lost: int = 0
-) -> tuple[int, bytes, int] | None:
+) -> Packet | None:
     """Number, payload and length of the packet at the start of `data`; None if more bytes have to come first.
 
     Args:
@@ -116,7 +120,7 @@ def next_packet(
 
 def find_packet(
     data: bytes | bytearray, expected: int, count: int | None, most_lost: int
-) -> tuple[int, bytes, int] | None:
+) -> Packet | None:
     """Number, payload and end of the first whole packet anywhere in `data` that may follow; arguments as in `next_packet`."""
     place = data.find(MARKER)
     while place >= 0:
@@ -127,7 +131,7 @@ def find_packet(
     return None
 
 
-def _packet_at(data: bytes | bytearray, place: int) -> tuple[int, bytes, int] | None:
+def _packet_at(data: bytes | bytearray, place: int) -> Packet | None:
     """The number, payload and end of the packet at a place, if there is one."""
     try:
         if data[place] != MARKER:
@@ -151,7 +155,7 @@ def _follows(number: int, expected: int, count: int | None, most_lost: int) -> b
 
 def _search(
     data: bytes, place: int, expected: int, count: int | None, most_lost: int, budget: int
-) -> tuple[tuple[int, bytes, int] | None, int, int]:
+) -> tuple[Packet | None, int, int]:
     """The next packet that may follow; gives up when `budget` bytes have been checked in vain."""
     while budget > 0:
         place = data.find(MARKER, place)
@@ -165,6 +169,22 @@ def _search(
         budget -= 1
         place += 1
     return None, len(data), budget
+
+
+def _credible(
+    data: bytes, packet: Packet, place: int, expected: int, count: int | None, most_lost: int, budget: int
+) -> tuple[Packet, int]:
+    """The packet at `place`, behind a gap, or a later one that contradicts it.
+
+    A damaged packet may look like one far ahead: then the next that may follow has a lower number. Were it believed, none behind
+    it would follow.
+    """
+    while packet[0] > expected:
+        later, place, budget = _search(data, place + 1, expected, count, most_lost, budget)
+        if later is None or not expected <= later[0] <= packet[0]:
+            break
+        packet = later
+    return packet, budget
 
 
 def _damage(data: bytes, place: int, expected: int, count: int | None) -> str:

@@ -30,10 +30,12 @@ def packets_of(header: Header, hop: int, data: bytes, place: int, lenient: bool)
     packets: list[Packet] = [(number, payload, size) for number, payload in read if number >= 0]
     most = max(len(packets) * size - 1, 0) * hop
     samples = most if end is None else container.read_end(end)
-    missing = container.stream_packets(samples, hop, size) - len(packets)
+    needed = container.stream_packets(samples, hop, size)
+    missing = needed - len(packets)
     if samples > most and missing > (most_lost if lenient else most_left_out):
         raise ContainerError(f"the end mark of the stream names {samples} samples, but its packets hold at most {most}")
-    return samples, packets + [(number, None, size) for number in range(len(packets), len(packets) + missing)]
+    # What lies behind the end is a damaged packet that looks like one far ahead.
+    return samples, packets[:needed] + [(number, None, size) for number in range(len(packets), needed)]
 
 
 def side_by_side(packets: list[Packet]) -> Iterator[list[Packet]]:

@@ -92,14 +92,25 @@ export function readPackets(header, hop, data, place) {
       number === -1
         ? count === null
         : payloads.length <= number && number <= payloads.length + mostLost && (count === null || number < count);
-    let packet = packetAt(data, place);
-    while (budget > 0 && place < data.length && !(packet && follows(packet.number))) {
-      budget -= 1 + (packet ? packet.payload.length : 0);
-      place = data.indexOf(MARKER, place + 1);
-      if (place < 0) place = data.length;
-      packet = packetAt(data, place);
+    const search = () => {
+      let found = packetAt(data, place);
+      while (budget > 0 && place < data.length && !(found && follows(found.number))) {
+        budget -= 1 + (found ? found.payload.length : 0);
+        place = data.indexOf(MARKER, place + 1);
+        if (place < 0) place = data.length;
+        found = packetAt(data, place);
+      }
+      return found && follows(found.number) ? found : null;
+    };
+    let packet = search();
+    if (!packet) break;
+    // A damaged packet may look like one far ahead: then the next that may follow has a lower number, and is believed instead.
+    while (packet.number > payloads.length) {
+      place += 1;
+      const later = search();
+      if (!later || later.number === -1 || later.number > packet.number) break;
+      packet = later;
     }
-    if (!packet || !follows(packet.number)) break;
     if (packet.number === -1) {
       end = readEnd(packet.payload);
     } else {
@@ -114,20 +125,39 @@ export function readPackets(header, hop, data, place) {
   }
   const most = Math.max(payloads.length * size - 1, 0) * hop;
   const samples = header.samples ?? end ?? most;
-  if (end !== null) lose(Math.max(Math.ceil((Math.ceil(samples / hop) + 1) / size) - payloads.length, 0));
+  if (end !== null) {
+    const needed = Math.ceil((Math.ceil(samples / hop) + 1) / size);
+    lose(Math.max(needed - payloads.length, 0));
+    payloads.length = needed; // what lies behind the end is a damaged packet that looks like one far ahead
+  }
   const packets = payloads.map((payload, number) => ({
     number,
     payload,
     frames: frames === null ? size : Math.min(size, frames - number * size),
   }));
-  const damage = lost
-    ? loss(header, lost, payloads.length)
+  const gone = countLost(payloads, leftOut);
+  const damage = gone
+    ? loss(header, gone, payloads.length)
     : header.samples === null && end === null
       ? "The end of the file is missing; this is what there is."
       : surplus
         ? "Bytes follow the last packet; they were ignored."
         : "";
   return { samples, packets, damage };
+}
+
+/**
+ * The number of packets that are lost: of those in a row, all beyond what may be left out.
+ * @param {(Uint8Array | null)[]} payloads
+ * @param {number} leftOut
+ */
+function countLost(payloads, leftOut) {
+  let [lost, row] = [0, 0];
+  for (const payload of payloads) {
+    row = payload ? 0 : row + 1;
+    if (row > leftOut) lost += 1;
+  }
+  return lost;
 }
 
 /**

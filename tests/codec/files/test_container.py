@@ -58,6 +58,18 @@ def test_damage_costs_only_the_packet_it_hits(payloads, data):
     assert list(read_packets(whole, 0, len(payloads), lenient=True)) == expected
 
 
+@given(PAYLOADS, st.integers(1, 5000), st.booleans(), st.data())
+def test_damaged_packet_that_looks_like_one_far_ahead_costs_only_itself(payloads, ahead, whole_file, data):
+    hit = data.draw(st.integers(0, len(payloads) - 1))
+    numbers = [number + ahead * (number == hit) for number in range(len(payloads))]
+    file = b"".join(write_packet(*packet) for packet in zip(numbers, payloads, strict=True)) + write_packet(len(payloads), b"")
+    found = list(read_packets(file, 0, 6000 if whole_file else None, lenient=True, most_lost=6000))
+    assert found[: len(payloads) + 1] == [
+        *((number, None if number == hit else payload) for number, payload in enumerate(payloads)),
+        (len(payloads), b""),
+    ]
+
+
 @given(st.lists(st.binary(min_size=1, max_size=60), min_size=3, max_size=8), st.data())
 def test_packets_left_out_are_known_by_number(payloads, data):
     gone = data.draw(st.sets(st.integers(0, len(payloads) - 1), max_size=len(payloads) - 1))
