@@ -127,7 +127,7 @@ class WaveformPackets:
         """What the integers of one packet [frames, bins] stand for."""
         coefficients = reconstruct(integers, kinds, self._engine.centroids) * grid.steps
         if not self.settings.shaping:
-            return Decoded(coefficients, np.zeros_like(coefficients), grid.steps)
+            return Decoded(coefficients, np.broadcast_to(0.0, coefficients.shape), grid.steps)
         coefficients, likely = on_grid(coefficients), likely_zeros(kinds, self._engine.centroids) * grid.steps
         noise = amplitudes(coefficients, likely, grid.steps, grid.levels, self.scale.bands)
         return Decoded(coefficients, noise, grid.steps)

@@ -56,7 +56,8 @@ class Scale:
         shaping, step = self.settings.shaping, self.settings.step if step is None else step
         if not shaping:
             shape = frames, self._bins
-            return Grid(levels, np.full(shape, STEPS[min(step, LAST_STEP)]), np.zeros(shape, np.float32))
+            equal, none = STEPS[min(step, LAST_STEP)], np.float32(0)
+            return Grid(levels, np.broadcast_to(equal, shape), np.broadcast_to(none, shape))
         envelope = self.bands.envelope(levels, frames)
         numbers = step_numbers(step, shaping, envelope)
         inputs = np.rint(expected(envelope, numbers) * 2**ACTIVATION_BITS)

@@ -1,6 +1,5 @@
 """What a decoder makes of the coefficients that it has read: noise in empty places, and the enhancer."""
 
-from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -44,8 +43,3 @@ class Restoration:
     def skip(self, coefficients: int) -> None:
         """So many coefficients are lost: later ones get the noise of their place; the enhancer goes on from before the loss."""
         self._number += coefficients
-
-
-def joined(parts: Iterable[Decoded]) -> Decoded:
-    """Frames one after the other."""
-    return Decoded(*(np.concatenate(each) for each in zip(*parts, strict=True)))

@@ -12,7 +12,7 @@ from telucodec.files.header import Header, Mode, read_header
 from telucodec.waveform.concealment import Synthesis
 from telucodec.waveform.dtx import RESUMES, Background
 from telucodec.waveform.packets import WaveformPackets
-from telucodec.waveform.restoration import Decoded, joined
+from telucodec.waveform.restoration import Decoded
 
 MOST_BYTES = 9  # a coefficient takes no more, escape code included
 LONGEST = 64  # bytes of a header, or of what a packet holds beside coefficients
@@ -68,7 +68,8 @@ class FrameDecoder:
         return audio[start:]
 
     def _heard(self, frames: Iterable[Decoded]) -> np.ndarray:
-        return self._synthesis.push(self._restoration.push(joined(frames)))
+        # One packet after the other: all at once would take 40 MB more.
+        return np.concatenate([self._synthesis.push(self._restoration.push(packet)) for packet in frames])
 
     def _conceal(self, count: int) -> np.ndarray:
         self._restoration.skip(count * self.coder.hop)
