@@ -16,6 +16,7 @@ import numpy as np
 import soundfile
 
 from telucodec.audio import headers
+from telucodec.audio.losses import Losses
 from telucodec.errors import AudioError
 
 BLOCK = 1 << 20  # samples of all channels that are held at a time
@@ -44,6 +45,7 @@ class Recording:
         frames: counted while they are read.
         peak: largest magnitude of a sample so far.
         fault: a short name and a sentence if the recording is incomplete or partly damaged.
+        skipped: seconds that its time stamps leave out.
         note: a sentence if the file holds more than the recording.
     """
 
@@ -55,6 +57,7 @@ class Recording:
     frames: int = 0
     peak: float = 0.0
     fault: tuple[str, str] | None = None
+    skipped: float = 0.0
     note: str | None = None
 
 
@@ -126,7 +129,7 @@ def _libsndfile_blocks(sound: soundfile.SoundFile, file: BinaryIO, descriptor: i
         except (soundfile.LibsndfileError, RuntimeError, OSError, ValueError) as error:
             raise Undecodable(_words(error)) from None
         read = file.tell() if descriptor is None else os.lseek(descriptor, 0, os.SEEK_CUR)
-        if sound.format == "FLAC" and headers.has_second_flac(file, read):
+        if sound.format == "FLAC" and headers.has_another_beginning(file, read):
             raise AudioError("several FLAC recordings joined into one file; split it at each `fLaC`", "joined")
 
 
@@ -148,7 +151,7 @@ def by_ffmpeg(file: BinaryIO, ignore_length: bool = False) -> Recording:
         import av  # takes 0.1 s, which plain WAV need not wait for
     except ImportError:
         raise AudioError(NEEDS_PYAV, "needs_pyav") from None
-    stated = headers.has_mp3_length(file)
+    frames = headers.mp3_frames(file)
     file.seek(0)
     options = {"format_whitelist": DEMUXERS, "protocol_whitelist": "none"}
     try:
@@ -167,7 +170,7 @@ def by_ffmpeg(file: BinaryIO, ignore_length: bool = False) -> Recording:
     if not (stream.rate and stream.channels):
         raise Undecodable("its header has no sample rate or no channels")
     kind = container.format.name.split(",")[0]
-    recording = Recording(kind, stream.rate, stream.channels, _promised(container, stream, kind, stated), iter(()))
+    recording = Recording(kind, stream.rate, stream.channels, _promised(container, stream, kind, frames), iter(()))
     recording.blocks = _ffmpeg_blocks(container, stream, recording)
     tracks = container.streams.audio
     if len(tracks) > 1:
@@ -175,17 +178,25 @@ def by_ffmpeg(file: BinaryIO, ignore_length: bool = False) -> Recording:
     return recording
 
 
-def _promised(container: Any, stream: Any, kind: str, stated: bool) -> float | None:
-    """The length in the header, in seconds; None where ffmpeg's length is its own guess."""
+def _promised(container: Any, stream: Any, kind: str, mp3_frames: int | None) -> float | None:
+    """The length in the header, in seconds; None where ffmpeg's length is its own guess, or that of a film's pictures."""
     import av
 
     if kind == "caf" and stream.codec.name.startswith("pcm"):
         return stream.frames / stream.rate if stream.frames else None
-    if kind not in STATES_LENGTH and not (kind == "mp3" and stated):
+    if kind == "mp3" and mp3_frames is not None:
+        # Where anything follows the last frame, ffmpeg estimates the length from the size of the file.
+        longest = mp3_frames * (1152 if stream.rate >= 32000 else 576) / stream.rate
+        return longest if stream.duration is None else min(longest, float(stream.duration * stream.time_base))
+    if kind not in STATES_LENGTH:
         return None
-    if stream.duration is not None and stream.time_base is not None:
+    if kind != "asf" and stream.duration is not None and stream.time_base is not None:
         return float(stream.duration * stream.time_base)
-    return None if container.duration is None else container.duration / av.time_base
+    film = any(not other.disposition & av.stream.Disposition.attached_pic for other in container.streams.video)
+    if container.duration is None or film:
+        return None
+    begins = max(stream.start_time or 0, 0) * stream.time_base
+    return container.duration / av.time_base - float(begins)
 
 
 def _ffmpeg_blocks(container: Any, stream: Any, recording: Recording) -> Iterator[np.ndarray]:
@@ -195,6 +206,7 @@ def _ffmpeg_blocks(container: Any, stream: Any, recording: Recording) -> Iterato
     packets = damaged = frames = count = 0
     held: list[np.ndarray] = []
     last = ""  # what is wrong with the last packet
+    losses = Losses(stream.codec.canonical_name)
     demuxed = container.demux(stream)
     while True:
         packet = None
@@ -203,6 +215,7 @@ def _ffmpeg_blocks(container: Any, stream: Any, recording: Recording) -> Iterato
             if packet is None:
                 break
             packets += packet.size > 0
+            losses.add_packet(bytes(packet))
             decoded = packet.decode()
             last = "" if packet.size else last  # ffmpeg ends with an empty packet
         except av.PatchWelcomeError as error:
@@ -218,6 +231,7 @@ def _ffmpeg_blocks(container: Any, stream: Any, recording: Recording) -> Iterato
             continue
         for frame in decoded:
             held.append(_samples(frame, recording))
+            losses.add_frame(frame.time, len(held[-1]) / recording.rate)
             count += held[-1].size
         if count >= BLOCK:
             yield np.concatenate(held)
@@ -230,6 +244,10 @@ def _ffmpeg_blocks(container: Any, stream: Any, recording: Recording) -> Iterato
         recording.fault = "truncated", f"its last packet is incomplete ({last})"
     elif damaged > max(1, packets // 100):
         recording.fault = "damaged", f"{damaged} of its {packets} packets cannot be decoded"
+    else:
+        seconds = (frames + count) / recording.channels / recording.rate
+        recording.skipped = losses.skipped
+        recording.fault = losses.fault(seconds, recording.promised is not None) or recording.fault
 
 
 def _samples(frame: Any, recording: Recording) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Whether a file ends within its last part, where its format says how long parts are."""
 
+import re
 import struct
 from typing import BinaryIO, NamedTuple
 
@@ -7,6 +8,10 @@ from telucodec.audio import headers
 
 LONGEST_PAGE = 27 + 255 + 255 * 255  # bytes of an Ogg page
 FILE_PROPERTIES = b"\xa1\xdc\xab\x8c\x47\xa9\xcf\x11\x8e\xe4\x00\xc0\x0c\x20\x53\x65"  # of ASF
+# The scheme of encryption (ISO/IEC 14496-12, section 8.12.5), also that of iTunes.
+PROTECTED = re.compile(rb"schm\0{4}(?:cenc|cens|cbc1|cbcs|piff|itun|adkm)")
+INDEX = 1 << 24  # bytes of an MP4 index that are looked at
+VOC_BLOCKS = 100_000  # more are not looked at
 ASF_SHARE = 1 / 20  # of an ASF file may be missing: programs that change its tags may leave the size as it was
 
 
@@ -19,21 +24,25 @@ def is_cut(file: BinaryIO, size: int, head: bytes) -> bool:
     if head.startswith(headers.ASF):
         place = head.find(FILE_PROPERTIES) + 40
         return place >= 40 and int.from_bytes(head[place : place + 8], "little") - size >= ASF_SHARE * size
+    if head.startswith(headers.VOC):
+        return _is_voc_cut(file, size, int.from_bytes(head[20:22], "little"))
     if head.startswith(b"RIFF") and head[8:12] == b"AVI ":
         return size < 8 + int.from_bytes(head[4:8], "little") < headers.UNKNOWN_SIZE
     return head[4:8] == b"ftyp" and boxes(file, size).is_cut
 
 
 class Boxes(NamedTuple):
-    """The names of the outermost boxes of an MP4 file, and whether the last one is incomplete."""
+    """The names of the outermost boxes of an MP4 file, whether the last one is incomplete, and whether the sound is encrypted."""
 
     names: list[bytes]
     is_cut: bool
+    is_protected: bool
 
 
 def boxes(file: BinaryIO, size: int) -> Boxes:
     """The boxes of a file that begins with `ftyp` (ISO/IEC 14496-12, section 4.2)."""
     names: list[bytes] = []
+    is_protected = False
     place = 0
     while place + 8 <= size and len(names) < headers.MOST_CHUNKS:
         file.seek(place)
@@ -41,8 +50,22 @@ def boxes(file: BinaryIO, size: int) -> Boxes:
         if length == 1:
             length = int.from_bytes(file.read(8), "big")
         names.append(name)
+        if name == b"moov":
+            is_protected = PROTECTED.search(file.read(min(length or size, INDEX))) is not None
         place += size if length == 0 else max(length, 8)
-    return Boxes(names, place > size and length != 0 and names[-1] in (b"mdat", b"moof", b"moov"))
+    is_cut = place > size and length != 0 and names[-1] in (b"mdat", b"moof", b"moov")
+    return Boxes(names, is_cut, is_protected)
+
+
+def _is_voc_cut(file: BinaryIO, size: int, place: int) -> bool:
+    """Whether the last block of a Creative Voice File is incomplete: a byte for its kind, three for its length."""
+    for _ in range(VOC_BLOCKS):
+        file.seek(place)
+        block = file.read(4)
+        if len(block) < 4 or block[0] == 0:
+            break
+        place += 4 + int.from_bytes(block[1:], "little")
+    return place > size
 
 
 def _is_ogg_cut(file: BinaryIO, size: int) -> bool:

@@ -2,6 +2,7 @@
 
 import codecs
 import io
+import re
 import struct
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
@@ -12,8 +13,9 @@ ENDLESS = 1 << 48  # of the formats whose sizes have 64 bits
 BUFFER = 1 << 14  # bytes that libFLAC may have read ahead
 FOLLOWS = 4096  # bytes behind the samples that are no chunk: more of them are samples, which the header does not count
 OGG, MATROSKA, ASF = b"OggS", b"\x1aE\xdf\xa3", b"\x30\x26\xb2\x75\x8e\x66\xcf\x11"
+VOC = b"Creative Voice File"
 # Of MP3 and Ogg libsndfile misreads some, of VOC the headers of all blocks but the first.
-BY_FFMPEG = (b"ID3", OGG, MATROSKA, ASF, b"Creative Voice File")
+BY_FFMPEG = (b"ID3", OGG, MATROSKA, ASF, VOC)
 OTHERS = {
     b"version https://git-lfs": ("a Git LFS pointer, not the recording; fetch it with `git lfs pull`", "pointer"),
     b"PK\x03\x04": ("a ZIP archive, not a recording; unpack it", "not_audio"),
@@ -51,6 +53,7 @@ class Extent(NamedTuple):
 
 
 _RIFF = Layout(12, b"data", "<I", aligned=2)
+_W64_FORMAT = b"fmt \xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a"
 LAYOUTS = {
     b"RIFF": _RIFF,
     b"RF64": _RIFF,
@@ -62,6 +65,15 @@ LAYOUTS = {
 }
 KINDS = {b"FORM": (b"AIFF", b"AIFC")} | dict.fromkeys((b"RIFF", b"RIFX", b"RF64", b"BW64"), (b"WAVE",))
 BEGINNINGS = (*LAYOUTS, b".snd", b"fLaC", OGG)
+# How a file begins of which the decoders read only the first, if several are joined.
+WHOLE_BEGINNINGS = (
+    re.compile(rb"fLaC\x00\x00\x00\x22"),
+    re.compile(rb"FLV\x01[\x00-\x07]\x00{3}\x09\x00{4}"),
+    re.compile(rb"TTA1[\x01\x02]\x00.\x00[\x08\x10\x18]\x00", re.DOTALL),
+    re.compile(VOC + rb"\x1a\x1a\x00"),
+    re.compile(rb"caff\x00\x01\x00\x00desc"),
+    re.compile(re.escape(ASF + b"\xa6\xd9\x00\xaa\x00\x62\xce\x6c")),
+)
 NOT_BEHIND_TAGS = (*BEGINNINGS, MATROSKA, ASF, b"wvpk")  # the decoders expect these at the very beginning
 MOST_CHUNKS = 1000  # more are not looked at
 
@@ -105,10 +117,13 @@ def extent(file: BinaryIO, size: int) -> Extent | None:
     if layout is None or head[8:] not in KINDS.get(head[:4], (head[8:],)):
         return None
     large: tuple[int, int] | None = None  # of RF64: where the real length stands, and what it is
+    kind: dict[int, bytes] = {}
     for name, place, length in _chunks(file, size, layout, layout.start):
         if name == b"ds64":
             file.seek(place + 8)
             large = place + 8, int.from_bytes(file.read(8), "little")
+        if name == _W64_FORMAT:
+            kind |= _plain_kind(file, place)
         if name != layout.samples:
             continue
         known = large is not None and length == 0xFFFFFFFF
@@ -120,8 +135,16 @@ def extent(file: BinaryIO, size: int) -> Extent | None:
         end = place + promised + -promised % layout.aligned
         found = _extent(file, size, place, promised, end, field, layout)
         # The two are the same, but libsndfile knows only one of the names.
-        return found._replace(corrections=found.corrections | {0: b"RF64"}) if head[:4] == b"BW64" else found
+        kind |= {0: b"RF64"} if head[:4] == b"BW64" else {}
+        return found._replace(corrections=found.corrections | kind)
     return None
+
+
+def _plain_kind(file: BinaryIO, place: int) -> dict[int, bytes]:
+    """The kind of samples of an extensible W64 header, in the place where libsndfile looks for it; it takes all for integers."""
+    file.seek(place)
+    content = file.read(26)
+    return {place: content[24:]} if len(content) == 26 and content[:2] == b"\xfe\xff" else {}
 
 
 def _extent(
@@ -171,11 +194,16 @@ def _is_chunk(file: BinaryIO, place: int) -> bool:
     return name.startswith(b"ID3") or (len(name) == 4 and name.isascii() and name.decode("ascii").isprintable())
 
 
-def has_mp3_length(file: BinaryIO) -> bool:
-    """Whether an MP3 file states its length, in a Xing, Info or VBRI header."""
+def mp3_frames(file: BinaryIO) -> int | None:
+    """The number of frames that an MP3 file states in a Xing, Info or VBRI header; None if it states none."""
     file.seek(_past_tags(file))
     frame = file.read(2048)
-    return any(name in frame for name in (b"Xing", b"Info", b"VBRI"))
+    for name in (b"Xing", b"Info"):
+        _, _, content = frame.partition(name)
+        if len(content) >= 8 and content[3] & 1:
+            return int.from_bytes(content[4:8], "big")
+    _, _, content = frame.partition(b"VBRI")
+    return int.from_bytes(content[10:14], "big") if len(content) >= 14 else None
 
 
 def _past_tags(file: BinaryIO) -> int:
@@ -221,14 +249,18 @@ class _Rest(io.RawIOBase):
         return self._file.seek(place + self._start if whence == io.SEEK_SET else place, whence) - self._start
 
 
-def has_second_flac(file: BinaryIO, place: int) -> bool:
-    """Whether another FLAC recording follows the one up to whose end a decoder has read: to `place`, or a buffer less far."""
+def has_another_beginning(file: BinaryIO, place: int = 0) -> bool:
+    """Whether another recording of the same kind follows, in what a decoder has not read: from a buffer before `place` on."""
     file.seek(0)
-    first = file.read(HEAD).find(b"fLaC")
-    file.seek(max(place - BUFFER, first + 1))
+    head = file.read(HEAD)
+    found = (match for beginning in WHOLE_BEGINNINGS if (match := beginning.search(head)))
+    first = next(found, None)
+    if first is None:
+        return False
+    file.seek(max(place - BUFFER, first.end()))
     before = b""
     while part := file.read(1 << 20):
-        if b"fLaC\x00\x00\x00\x22" in before + part:
+        if first.re.search(before + part):
             return True
-        before = part[-8:]
+        before = part[-len(first[0]) :]
     return False

@@ -128,8 +128,12 @@ def _parquet_members(path: Path, columns: set[str]) -> Iterator[Member]:
     audio = _audio_column(path)
     said = [name for name in file.schema_arrow.names if name in columns]
     table = file.read(columns=[f"{audio}.path", *said])
-    paths = [value and value.get("path") for value in table.column(audio).to_pylist()]
-    rows = table.select(said).to_pylist() if said else [{} for _ in paths]
+    try:
+        paths = [value and value.get("path") for value in table.column(audio).to_pylist()]
+        rows = table.select(said).to_pylist() if said else [{} for _ in paths]
+    except UnicodeDecodeError as error:
+        names = ", ".join([f"{audio}.path", *said])
+        raise AudioError(f"{path}: text in {names} is not UTF-8 ({error}); write the file again with UTF-8") from None
     for number, (name, row) in enumerate(zip(paths, rows, strict=True)):
         yield Member(str(number), str(name or number), row)
 

@@ -189,8 +189,10 @@ def _recording(file: BinaryIO, size: int, head: bytes) -> Recording:
             if extent and extent.present < extent.promised and recording.promised == 0:
                 recording.fault = "truncated", "ends with its header; copy it again"
             return recording
+    if headers.has_another_beginning(file):
+        raise AudioError("several recordings joined into one file; split it before each header", "joined")
     if head[4:8] == b"ftyp":
-        _check_boxes(endings.boxes(file, size).names)
+        _check_boxes(endings.boxes(file, size))
     is_cut = extent.present < extent.promised if extent else endings.is_cut(file, size, head)
     recording = by_ffmpeg(file)
     if is_cut:
@@ -200,8 +202,11 @@ def _recording(file: BinaryIO, size: int, head: bytes) -> Recording:
     return recording
 
 
-def _check_boxes(names: list[bytes]) -> None:
-    """Raise if an MP4 file of these outermost boxes is not one whole recording."""
+def _check_boxes(boxes: endings.Boxes) -> None:
+    """Raise if an MP4 file of these outermost boxes is not one whole recording that anybody may hear."""
+    names = boxes.names
+    if boxes.is_protected:
+        raise AudioError("its sound is encrypted; get it without copy protection", "encrypted")
     if names.count(b"ftyp") > 1:
         raise AudioError("several MP4 files joined into one; split it before each `ftyp`", "joined")
     if not {b"moov", b"meta"} & set(names):
@@ -244,7 +249,8 @@ def _checked(recording: Recording, blocks: Iterator[np.ndarray]) -> Iterator[np.
         recording.peak = max(recording.peak, peak)
         yield block
     seconds = recording.frames / recording.rate
-    if recording.promised is not None and seconds < PROMISED_SHARE * recording.promised - PROMISED_SECONDS:
+    covered = seconds + recording.skipped
+    if recording.promised is not None and covered < PROMISED_SHARE * recording.promised - PROMISED_SECONDS:
         words = (
             f"ends early: its header promises {recording.promised:.1f} s, and {seconds:.1f} s are there; copy it again"
         )

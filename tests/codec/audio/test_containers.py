@@ -102,3 +102,25 @@ def test_of_several_tracks_the_default_is_taken_with_a_word(tmp_path, spoken, co
     sound = read_with_notes(tmp_path / "x", RATE)
     assert sound.notes == [f"audio track {default + 1} of 2 is taken; the file holds others"]
     assert np.array_equal(sound.samples, np.round(voices[default] * 32767))
+
+
+@pytest.mark.parametrize("codec", ["pcm_f32le", "pcm_f64le", "pcm_s24le", "pcm_mulaw"])
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_extensible_w64_holds_what_its_header_says(tmp_path, spoken, codec, is_whole):
+    """libsndfile takes floating-point samples for integers there."""
+    path = recordings.write(tmp_path / "x.w64", spoken(1.0), RATE, codec, "w64")
+    content = path.read_bytes()
+    path.write_bytes(content if is_whole else content[:-4000])
+    samples = read(path, RATE) / 32768
+    assert (len(samples) == RATE) == is_whole
+    assert np.abs(samples - spoken(1.0)[: len(samples)]).max() < (0.02 if codec == "pcm_mulaw" else 1e-4)
+
+
+@pytest.mark.parametrize("codec", ["aac", "libopus", "libmp3lame"])
+def test_an_encrypted_recording_is_refused(tmp_path, spoken, codec):
+    """Without its key some codecs make noise of it."""
+    key = {"encryption_scheme": "cenc-aes-ctr", "encryption_key": "1" * 32, "encryption_kid": "2" * 32}
+    path = recordings.write(tmp_path / "x.m4a", spoken(1.0, 0, 48000), 48000, codec, "mp4", **key)
+    with pytest.raises(AudioError, match=r"x\.m4a: its sound is encrypted; get it without copy protection") as refused:
+        read(path, RATE)
+    assert refused.value.reason == "encrypted"

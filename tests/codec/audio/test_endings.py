@@ -14,9 +14,15 @@ RATE = 16000
     [
         ("libopus", "ogg", 48000, {}, "its last part is incomplete"),
         ("libopus", "webm", 48000, {"seekable": False}, "its last part is incomplete"),  # as browsers record it
-        ("libmp3lame", "wav", RATE, {}, "its last part is incomplete"),
+        ("libmp3lame", "wav", RATE, {}, "its last frame is incomplete"),
         ("g722", "wav", RATE, {}, "its last part is incomplete"),
-        ("libmp3lame", "avi", RATE, {}, "its last part is incomplete"),
+        ("libmp3lame", "avi", RATE, {}, "incomplete"),
+        ("libmp3lame", "mp3", RATE, {"write_xing": "0"}, "its last frame is incomplete"),
+        ("mp2", "mp2", RATE, {}, "its last frame is incomplete"),
+        ("ac3", "ac3", 48000, {}, "its last frame is incomplete"),
+        ("eac3", "eac3", 48000, {}, "its last frame is incomplete"),
+        ("mp2", "mpeg", 48000, {}, "its last frame is incomplete"),
+        ("pcm_u8", "voc", RATE, {}, "its last part is incomplete"),
         ("wmav2", "asf", RATE, {}, "incomplete"),
         ("aac", "mp4", RATE, {"movflags": "frag_keyframe+empty_moov", "frag_duration": "500000"}, "ends early"),
     ],

@@ -112,6 +112,28 @@ def test_joined_mp3_files_are_read_to_the_end(tmp_path, spoken):
     assert seconds(path) == pytest.approx(10.0, abs=0.3)
 
 
+@pytest.mark.parametrize(
+    "codec, container",
+    [("aac", "flv"), ("tta", "tta"), ("pcm_s16le", "voc"), ("wmav2", "asf"), ("libmp3lame", "caf"), ("flac", "flac")],
+)
+def test_joined_files_of_which_decoders_read_the_first_are_refused(tmp_path, spoken, codec, container):
+    recordings.write(tmp_path / "a", spoken(1.5, 0, 44100), 44100, codec, container, seekable=container != "flac")
+    path = joined(tmp_path / "x", *[tmp_path / "a"] * 2)
+    assert seconds(tmp_path / "a") == pytest.approx(1.5, abs=0.1)
+    with pytest.raises(AudioError, match=r"x: several recordings joined into one file; split it") as refused:
+        seconds(path)
+    assert refused.value.reason == "joined"
+
+
+@pytest.mark.parametrize("end", [b"LYRICSBEGIN" + b"la" * 4000 + b"008011LYRICS200", b"TAG" + bytes(125), bytes(9000)])
+def test_what_follows_the_last_frame_of_mp3_is_not_missing_sound(tmp_path, spoken, end):
+    path = recordings.write(tmp_path / "x.mp3", spoken(5.0), RATE, "libmp3lame", "mp3")
+    path.write_bytes(path.read_bytes() + end)
+    sound = read_with_notes(path, RATE)
+    assert sound.fault is None and len(sound.samples) / RATE == pytest.approx(5.0, abs=0.1)
+    assert promised(path) == pytest.approx(5.0, abs=0.2)
+
+
 def test_joined_flac_files_are_refused(tmp_path, spoken):
     soundfile.write(tmp_path / "a.flac", spoken(1.5), RATE)
     path = joined(tmp_path / "x.flac", *[tmp_path / "a.flac"] * 2)
