@@ -1,5 +1,6 @@
 """The recordings below a folder, also those inside parquet files and tars, and who speaks in each."""
 
+import dataclasses
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -74,9 +75,15 @@ def _items(relative: str, file: Path, layout: Layout, pattern: str) -> Iterator[
         for key, name, row in packs.members(file, columns):
             path, name = (relative, relative) if key is None else (f"{relative}#{key}", name)
             said = {"speaker": row[layout.column]} if layout.column and layout.column in row else row
+            said = _partitions(relative) | said if key is not None else said
             yield Item(path, file, key, manifests.speaker_of(said) or speaker(_shown(name), pattern))
     except AudioError as error:
         raise StageError(str(error)) from None
+
+
+def _partitions(path: str) -> dict[str, str]:
+    """The columns that the folders of a partitioned dataset name (`speaker_id=17/part-0.parquet`)."""
+    return dict(part.split("=", 1) for part in path.split("/")[:-1] if "=" in part)
 
 
 def _said(root: Path, entries: list[Path], data: Data, layout: Layout) -> dict[str, str | None]:
@@ -106,7 +113,8 @@ def _named(items: list[Item], said: dict[str, str | None]) -> list[Item]:
         StageError: it names none of them, or one that may be several.
     """
     by_path = {item.path: item for item in items}
-    matcher, named, missing = manifests.Matcher(by_path), {}, []
+    matcher, missing = manifests.Matcher(by_path), []
+    entries: dict[str, str] = {}  # by path
     for entry, who in said.items():
         try:
             path = matcher.find(entry)
@@ -114,15 +122,28 @@ def _named(items: list[Item], said: dict[str, str | None]) -> list[Item]:
             raise StageError(f"the manifest is not clear: {error}; write longer paths into it") from None
         if path is None:
             missing.append(entry)
-        else:
-            item = by_path[path]
-            named[path] = Item(item.path, item.file, item.key, who or item.path)
+            continue
+        other = entries.setdefault(path, entry)
+        better = manifests.agreement(path, entry) - manifests.agreement(path, other)
+        if better == 0 and said[other] != who:
+            raise StageError(
+                f"the manifest names {path} twice, as {other!r} of {said[other]} and as {entry!r} of {who}; remove one"
+            )
+        if better:  # the other is of a recording that is not there
+            entries[path] = entry if better > 0 else other
+            missing.append(other if better > 0 else entry)
+    named = {path: dataclasses.replace(by_path[path], speaker=said[entry] or path) for path, entry in entries.items()}
     if not named:
         example, first = next(iter(said)), items[0].path
         raise StageError(f"no recording is named by the manifest: it has {example!r}, and the folder {first!r}")
     if missing:
         print(
             f"warning: the manifest names {len(missing)} of {len(said)} recordings that are not there, such as {missing[0]!r}"
+        )
+    if unknown := [path for path, item in named.items() if item.speaker == path]:
+        print(
+            f"warning: the manifest names no speaker for {len(unknown)} of {len(named)} recordings, such as {unknown[0]!r}; "
+            "each counts as a voice of its own, and may be in training and test at once"
         )
     return [named[path] for path in sorted(named)]
 

@@ -6,6 +6,7 @@ TSV or CSV with a header, JSON lines of NeMo and lhotse (also compressed with gz
 import csv
 import gzip
 import json
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
@@ -144,9 +145,11 @@ class Matcher:
     """Finds the file below a folder that an entry of a manifest means, whose path may be of another machine."""
 
     def __init__(self, paths: Iterable[str]):
+        self._whole: dict[str, str] = {}
         self._by_name: dict[str, list[str]] = defaultdict(list)
         for path in paths:
-            name = PurePosixPath(path).name
+            self._whole[_composed(path)] = path
+            name = _composed(PurePosixPath(path).name)
             for key in {name, PurePosixPath(name).stem}:
                 self._by_name[key].append(path)
 
@@ -156,19 +159,29 @@ class Matcher:
         Raises:
             LookupError: several fit equally well.
         """
-        wanted = PurePosixPath(entry.replace("\\", "/")).parts[::-1]
+        wanted = _parts(entry)
+        ends = ("/".join(wanted[count::-1]) for count in reversed(range(len(wanted))))
+        if whole := next((end for end in ends if end in self._whole), None):
+            return self._whole[whole]
         candidates = self._by_name.get(wanted[0] if wanted else "", [])
         if len(candidates) < 2:
             return candidates[0] if candidates else None
-        best = sorted(candidates, key=lambda path: _agreement(PurePosixPath(path).parts[::-1], wanted))[::-1]
-        if _agreement(PurePosixPath(best[0]).parts[::-1], wanted) == _agreement(
-            PurePosixPath(best[1]).parts[::-1], wanted
-        ):
+        best = sorted(candidates, key=lambda path: agreement(path, entry))[::-1]
+        if agreement(best[0], entry) == agreement(best[1], entry):
             raise LookupError(f"{entry} may be {best[0]} or {best[1]}")
         return best[0]
 
 
-def _agreement(one: tuple[str, ...], other: tuple[str, ...]) -> int:
-    """How many folders are the same, counted from the file, whose ending does not count."""
-    equal = [a == b for a, b in zip(one[1:], other[1:], strict=False)]
+def agreement(path: str, entry: str) -> int:
+    """How many folders of a path and of an entry are the same, counted from the file, whose ending does not count."""
+    equal = [a == b for a, b in zip(_parts(path)[1:], _parts(entry)[1:], strict=False)]
     return equal.index(False) if False in equal else len(equal)
+
+
+def _parts(path: str) -> tuple[str, ...]:
+    return PurePosixPath(_composed(path.replace("\\", "/"))).parts[::-1]
+
+
+def _composed(name: str) -> str:
+    """A name as most programs write it: macOS takes some letters apart, such as the Telugu vowel sign AI."""
+    return unicodedata.normalize("NFC", name)

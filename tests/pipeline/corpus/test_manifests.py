@@ -1,6 +1,7 @@
 """Lists that name the recordings of a corpus and who speaks in them."""
 
 import gzip
+import unicodedata
 
 import pytest
 
@@ -40,6 +41,7 @@ def test_a_manifest_names_the_speakers(recorded, speakers, name, zipped):
         ),
         ("path\tspeaker\n1.wav\ty\n", "1.wav may be b/1.wav or a/1.wav; write longer paths"),
         ("path\tspeaker\na/1.wav\tx\na/1.wav\ty\n", "a/1.wav has several speakers, x and y"),
+        ("path\tspeaker\na/1.wav\tx\n./a/1\ty\n", "names a/1.wav twice, as 'a/1.wav' of x and as './a/1' of y; remove"),
         ("", "no column of the path"),
     ],
 )
@@ -89,6 +91,37 @@ def test_what_a_manifest_names_and_is_not_there_or_used_in_part_is_said(recorded
     said = capsys.readouterr().out
     assert "names parts of recordings (2 rows have an offset); the whole recordings are used" in said
     assert "warning: the manifest names 1 of 2 recordings that are not there, such as '2.wav'" in said
+
+
+def test_rows_without_a_speaker_are_said(recorded, speakers, capsys):
+    folder = recorded("1.wav", "2.wav", "3.wav")
+    (folder / "list.tsv").write_text("path\tspeaker\n1.wav\tx\n2.wav\n3.wav\tNA\n")
+    assert speakers(folder, manifest="list.tsv") == {"1.wav": "x", "2.wav": "2.wav", "3.wav": "3.wav"}
+    assert "warning: the manifest names no speaker for 2 of 3 recordings, such as '2.wav'" in capsys.readouterr().out
+
+
+def test_of_two_rows_for_one_file_the_nearer_counts(recorded, speakers, capsys):
+    """As where only a part of a corpus was downloaded."""
+    folder = recorded("anna/1.wav", "anna/2.wav")
+    rows = ["anna/1.wav\tanna", "bela/1.wav\tbela", "bela/2.wav\tbela", "/elsewhere/corpus/anna/2.wav\tanna"]
+    (folder / "list.tsv").write_text("path\tspeaker\n" + "\n".join(rows))
+    assert speakers(folder, manifest="list.tsv") == {"anna/1.wav": "anna", "anna/2.wav": "anna"}
+    assert "names 2 of 4 recordings that are not there, such as 'bela/1.wav'" in capsys.readouterr().out
+
+
+def test_a_whole_path_is_clear(recorded, speakers):
+    folder = recorded("1.wav", "a/1.wav", "b/a/1.wav")
+    (folder / "list.tsv").write_text("path\tspeaker\n1.wav\tx\na/1.wav\ty\nb/a/1.wav\tz\n")
+    assert speakers(folder, manifest="list.tsv") == {"1.wav": "x", "a/1.wav": "y", "b/a/1.wav": "z"}
+
+
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
+def test_a_name_that_macos_took_apart_is_the_same(recorded, speakers, forms):
+    listed, stored = (unicodedata.normalize(form, "కై/మై.wav") for form in forms)
+    assert listed != stored
+    folder = recorded(stored)
+    (folder / "list.tsv").write_text(f"path\tspeaker\n{listed}\tx\n", encoding="utf-8")
+    assert speakers(folder, manifest="list.tsv") == {stored: "x"}
 
 
 def test_a_manifest_that_is_not_there_is_named(recorded, speakers):

@@ -46,6 +46,24 @@ def test_indictts_on_the_hub_has_a_voice_for_each_gender(tmp_path, spoken, speak
     assert set(speakers(folder, corpus="indictts").values()) == {"male", "female"}
 
 
+def test_the_speaker_of_a_partitioned_dataset_stands_in_its_folders(tmp_path, spoken, speakers):
+    for number, who in enumerate("ab"):
+        parquet(tmp_path / "c" / "lang=te" / f"speaker_id={who}" / "0.parquet", spoken, rows=1 + number)
+    assert set(speakers(tmp_path / "c").values()) == {"a", "b"}
+
+
+def test_text_in_parquet_that_is_not_utf8_is_named(tmp_path, spoken, speakers):
+    import pyarrow
+    from pyarrow import parquet as pq
+
+    (tmp_path / "c").mkdir()
+    name = pyarrow.array([b"caf\xe9.flac"]).view(pyarrow.string())
+    audio = pyarrow.StructArray.from_arrays([pyarrow.array([sound(spoken, 1)]), name], ["bytes", "path"])
+    pq.write_table(pyarrow.table({"audio": audio}), tmp_path / "c" / "x.parquet")
+    with pytest.raises(StageError, match=r"x\.parquet: text in audio\.path is not UTF-8 .*; write the file again"):
+        speakers(tmp_path / "c")
+
+
 def webdataset(path, spoken):
     with tarfile.open(path, "w") as tar:
         for seed in range(6):
