@@ -28,8 +28,11 @@ class Recording(NamedTuple):
         return packs.source(self.file, self.key)
 
 
-def find(folder: Path) -> list[Recording]:
+def find(folder: Path, without: Path | None = None) -> list[Recording]:
     """Recordings below a folder: files sorted by their paths, and what is inside of one in its order.
+
+    Args:
+        without: a folder that is left out, if it lies there.
 
     Raises:
         DatasetError: there are none, or a folder cannot be listed.
@@ -38,7 +41,8 @@ def find(folder: Path) -> list[Recording]:
     if not folder.is_dir():
         raise DatasetError(f"{folder}: no such folder")
     try:
-        files = sorted(folders.walk(folder))
+        left_out = without and without.absolute()
+        files = sorted(file for file in folders.walk(folder) if left_out not in file.absolute().parents)
     except OSError as error:
         raise DatasetError(f"{error.filename}: cannot be listed ({error.strerror})") from None
     found = []

@@ -32,6 +32,8 @@ def write(
 ) -> dict:
     """Tokenise the recordings in `folder`, at any depth and also inside parquet files and WebDataset tars, into `out`.
 
+    `out` may lie in `folder`.
+
     Args:
         codec: a codec with a token model.
         num_codebooks: 0: all.
@@ -53,7 +55,7 @@ def write(
     if shard_size < 1 or jobs < 1:
         raise CodecError(f"shard_size and jobs must be at least 1, got {shard_size} and {jobs}")
     shards.check_format(file_format)
-    recordings = find(folder)
+    recordings = find(folder, without=out)
     num_codebooks = codec.token_encoder(num_codebooks).num_codebooks
     settings = {"model": codec.model_id("tokens"), "num_codebooks": num_codebooks, "shard_size": shard_size}
     _check_plan(out, recordings, {**settings, "format": file_format})

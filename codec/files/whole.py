@@ -14,10 +14,19 @@ def is_special(path: Path | str) -> bool:
 
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; it takes the place of `path` if the block ends without an exception."""
+    """Yield a temporary path beside `path`; it takes the place of `path` if the block ends without an exception.
+
+    Raises:
+        OSError: nothing can be written there; it names the folder that is missing, or else `path`.
+    """
     # A name may fill the 255 bytes that a file system allows, so this one has only its beginning.
     suffix = path.suffix if len(path.suffix) < 10 else ""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name[:20]}.", suffix=suffix, dir=path.parent)
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name[:20]}.", suffix=suffix, dir=path.parent)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(error.errno, "no such folder; make it first", str(path.parent)) from None
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
     os.close(handle)
     temporary = Path(name)
     try:

@@ -59,6 +59,14 @@ def test_output_that_does_not_fit_is_an_error_and_leaves_nothing(folder, models,
     assert left(folder) == before
 
 
+@pytest.mark.parametrize("command", ["encode", "decode"])
+def test_a_folder_that_is_missing_is_named_with_the_remedy(folder, run, command):
+    assert run("encode", "talk.wav", "--step", 300)[0] == 0
+    source = {"encode": ["talk.wav", "--step", "300"], "decode": ["talk.tlc"]}[command]
+    code, _, error = run(command, *source, "-o", "no/where/x")
+    assert code == 1 and error == "telucodec: no/where: no such folder; make it first\n"
+
+
 def test_full_standard_output_is_an_error(folder, models):
     if not os.path.exists("/dev/full"):
         pytest.skip("no /dev/full here")

@@ -30,6 +30,14 @@ def test_every_recording_is_there_with_the_tokens_of_the_codec(telu, recordings,
     assert summary == json.loads((tmp_path / "out" / "dataset.json").read_text(encoding="utf-8"))
 
 
+@pytest.mark.parametrize("file_format", ["webdataset", "parquet"])
+def test_a_dataset_in_the_folder_of_its_recordings_can_be_continued(telu, recordings, tmp_path, file_format):
+    (tmp_path / "talk.wav").write_bytes((recordings / "1.wav").read_bytes())
+    for _ in range(2):
+        summary = dataset.write(telu, tmp_path, tmp_path / "tokens", num_codebooks=1, file_format=file_format)
+        assert summary["recordings"] == 1 and not summary["rejected"]
+
+
 def test_statistics_are_those_of_the_tokens(telu, recordings, tmp_path):
     summary = dataset.write(telu, recordings, tmp_path / "out", num_codebooks=2, shard_size=3)
     tokens = np.concatenate([values for _, values in dataset.samples(tmp_path / "out")], axis=1)
