@@ -47,6 +47,7 @@ class Recording:
         fault: a short name and a sentence if the recording is incomplete or partly damaged.
         skipped: seconds that its time stamps leave out.
         note: a sentence if the file holds more than the recording.
+        floating: its samples are stored as floating-point numbers, of which one cannot know the scale.
     """
 
     container: str
@@ -59,6 +60,7 @@ class Recording:
     fault: tuple[str, str] | None = None
     skipped: float = 0.0
     note: str | None = None
+    floating: bool = False
 
 
 class Corrected:
@@ -79,6 +81,22 @@ class Corrected:
     def seek(self, place: int, whence: int = io.SEEK_SET) -> int:
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self.tell(), io.SEEK_END: self._file.seek(0, io.SEEK_END)}[whence]
         return self._file.seek(max(0, base + place))
+
+
+class Searched:
+    """A file for ffmpeg, which follows damaged headers to places that no file has; PyAV would print the exceptions."""
+
+    def __init__(self, file: BinaryIO):
+        self.read, self.tell, self._file = file.read, file.tell, file
+        self._size = file.seek(0, io.SEEK_END)
+        file.seek(0)
+
+    def seek(self, place: int, whence: int = io.SEEK_SET) -> int:
+        place += {io.SEEK_CUR: self._file.tell(), io.SEEK_END: self._size}.get(whence, 0)
+        if place < 0:
+            return -1
+        self._file.seek(min(place, self._size))  # beyond it, there is nothing to read either
+        return place
 
 
 class Undecodable(Exception):
@@ -108,6 +126,7 @@ def by_libsndfile(file: BinaryIO, corrections: dict[int, bytes] | None = None) -
     if cut and 0 < int(cut[2]) < int(cut[1]) < headers.UNKNOWN_SIZE:
         promised *= int(cut[1]) / int(cut[2])
     recording = Recording(sound.format.lower(), sound.samplerate, sound.channels, promised, iter(()))
+    recording.floating = sound.subtype in ("FLOAT", "DOUBLE")
     recording.blocks = _libsndfile_blocks(sound, file, descriptor)
     return recording
 
@@ -156,7 +175,9 @@ def by_ffmpeg(file: BinaryIO, ignore_length: bool = False) -> Recording:
     options = {"format_whitelist": DEMUXERS, "protocol_whitelist": "none"}
     try:
         container = av.open(
-            file, options=options | ({"ignore_length": "1"} if ignore_length else {}), metadata_errors="replace"
+            Searched(file),
+            options=options | ({"ignore_length": "1"} if ignore_length else {}),
+            metadata_errors="replace",
         )
     except (av.FFmpegError, ValueError, OSError) as error:
         raise Undecodable(_ffmpeg_words(error)) from None
@@ -171,6 +192,7 @@ def by_ffmpeg(file: BinaryIO, ignore_length: bool = False) -> Recording:
         raise Undecodable("its header has no sample rate or no channels")
     kind = container.format.name.split(",")[0]
     recording = Recording(kind, stream.rate, stream.channels, _promised(container, stream, kind, frames), iter(()))
+    recording.floating = stream.codec.name.startswith(("pcm_f", "wavpack"))
     recording.blocks = _ffmpeg_blocks(container, stream, recording)
     tracks = container.streams.audio
     if len(tracks) > 1:

@@ -243,6 +243,8 @@ def _checked(recording: Recording, blocks: Iterator[np.ndarray]) -> Iterator[np.
         peak = max(float(block.max()), -float(block.min()))
         if not np.isfinite(peak):
             raise AudioError("holds values that are not finite", "not_finite")
+        if peak > WRONG_SCALE and not recording.floating:
+            raise AudioError(f"damaged: samples reach {peak:.6g} times full scale; copy it again")
         if peak > WRONG_SCALE:
             message = f"samples reach {peak:.6g}, but full scale of floating-point samples is 1; divide them by {_scale(peak)}"
             raise AudioError(message, "wrong_scale")
