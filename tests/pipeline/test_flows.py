@@ -158,6 +158,7 @@ def test_new_recordings_start_a_run(project, undisturbed):
     assert "1 new or changed recordings" in project.run("watch")
     assert "nothing new" in project.run("watch")
     shutil.rmtree(recordings)
+    assert "error: " + str(recordings) + ": No such file or directory; make it readable" in project.run("watch", code=1)
     change_params(project.folder, {"data.root": "data/sample"})
 
 
