@@ -7,7 +7,7 @@ import struct
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
-HEAD = 512  # bytes that are looked at
+HEAD = 1024  # bytes that are looked at
 UNKNOWN_SIZE = 0x7FFF0000  # sizes from here on, and 0, mean that whoever wrote the header did not know
 ENDLESS = 1 << 48  # of the formats whose sizes have 64 bits
 BUFFER = 1 << 14  # bytes that libFLAC may have read ahead
@@ -124,6 +124,8 @@ def extent(file: BinaryIO, size: int) -> Extent | None:
             large = place + 8, int.from_bytes(file.read(8), "little")
         if name == _W64_FORMAT:
             kind |= _plain_kind(file, place)
+        if name == b"desc":
+            kind |= _whole_bytes(file, place)
         if name != layout.samples:
             continue
         known = large is not None and length == 0xFFFFFFFF
@@ -145,6 +147,23 @@ def _plain_kind(file: BinaryIO, place: int) -> dict[int, bytes]:
     file.seek(place)
     content = file.read(26)
     return {place: content[24:]} if len(content) == 26 and content[:2] == b"\xfe\xff" else {}
+
+
+def _whole_bytes(file: BinaryIO, place: int) -> dict[int, bytes]:
+    """The bits of a sample of CAF with those that fill its bytes, such as 24 in 4 bytes, which libsndfile takes for 3 bytes."""
+    file.seek(place)
+    content = file.read(32)
+    if len(content) < 32 or content[8:12] != b"lpcm":
+        return {}
+    size, _, channels, bits = struct.unpack(">IIII", content[16:])
+    whole = 8 * size // max(channels, 1)
+    return {place + 28: struct.pack(">I", whole)} if bits < whole <= 32 else {}
+
+
+def sphere_frames(head: bytes) -> int | None:
+    """The samples of each channel that a NIST SPHERE header states."""
+    stated = re.search(rb"^sample_count -i (\d{1,15})$", head, re.MULTILINE) if head.startswith(b"NIST_1A") else None
+    return int(stated[1]) if stated else None
 
 
 def _extent(

@@ -186,6 +186,8 @@ def _recording(file: BinaryIO, size: int, head: bytes) -> Recording:
             recording = by_libsndfile(file, extent.corrections if extent else {})
             if extent and recording.container == "rf64" and recording.promised:
                 recording.promised *= extent.promised / max(extent.present, 1)
+            if frames := headers.sphere_frames(head):
+                recording.promised = frames / recording.rate
             if extent and extent.present < extent.promised and recording.promised == 0:
                 recording.fault = "truncated", "ends with its header; copy it again"
             return recording

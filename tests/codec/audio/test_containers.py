@@ -1,6 +1,7 @@
 """What stands around the sound: tags before it, tracks beside it, blocks and planes that it is divided into."""
 
 import fractions
+import struct
 
 import av
 import numpy as np
@@ -114,6 +115,18 @@ def test_extensible_w64_holds_what_its_header_says(tmp_path, spoken, codec, is_w
     samples = read_with_notes(path, RATE).samples / 32768
     assert (len(samples) == RATE) == is_whole
     assert np.abs(samples - spoken(1.0)[: len(samples)]).max() < (0.02 if codec == "pcm_mulaw" else 1e-4)
+
+
+@pytest.mark.parametrize("bits", [16, 20, 24, 32])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_samples_of_caf_that_do_not_fill_their_bytes(tmp_path, spoken, bits, channels):
+    """libsndfile takes 24 bits in 4 bytes for 3 bytes."""
+    voice = np.repeat(spoken(1.0)[:, None], channels, axis=1)
+    samples = (voice * 2**31).astype("<i4").tobytes()
+    description = struct.pack(">d4sIIIII", RATE, b"lpcm", 2, 4 * channels, 1, channels, bits)
+    head = b"caff\0\1\0\0desc" + struct.pack(">Q", 32) + description
+    (tmp_path / "x.caf").write_bytes(head + b"data" + struct.pack(">QI", 4 + len(samples), 0) + samples)
+    assert np.abs(read(tmp_path / "x.caf", RATE) / 32768 - voice[:, 0]).max() < 1e-4
 
 
 @pytest.mark.parametrize("codec", ["aac", "libopus", "libmp3lame"])

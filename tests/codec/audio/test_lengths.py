@@ -210,6 +210,14 @@ def test_other_formats_with_a_length_that_is_not_so(tmp_path, spoken, form, size
     assert np.abs(sound.samples - spoken(3.1) * 32768).max() < 2
 
 
+@pytest.mark.parametrize("share", [0.5, 1])
+def test_a_sphere_recording_that_is_cut_says_so(tmp_path, spoken, share):
+    soundfile.write(tmp_path / "x", spoken(3.1), RATE, format="NIST")
+    sound = read_with_notes(cut(tmp_path / "x", share), RATE)
+    assert sound.fault == (None if share == 1 else "truncated")
+    assert len(sound.samples) / RATE == pytest.approx(3.1 * share, abs=0.05)
+
+
 @pytest.mark.parametrize("sizes", [(0, 0, 0), (30_100, 30_000, 15_000), (2**64 - 1,) * 3])
 @pytest.mark.parametrize("name", [b"RF64", b"BW64"])
 def test_wav_of_64_bits_with_a_length_that_is_not_so(tmp_path, spoken, name, sizes):
