@@ -143,14 +143,14 @@ def extent(file: BinaryIO, size: int) -> Extent | None:
 
 
 def _plain_kind(file: BinaryIO, place: int) -> dict[int, bytes]:
-    """The kind of samples of an extensible W64 header, in the place where libsndfile looks for it; it takes all for integers."""
+    """The kind of samples of an extensible W64 header where libsndfile looks for it; it takes floats for integers."""
     file.seek(place)
     content = file.read(26)
     return {place: content[24:]} if len(content) == 26 and content[:2] == b"\xfe\xff" else {}
 
 
 def _whole_bytes(file: BinaryIO, place: int) -> dict[int, bytes]:
-    """The bits of a sample of CAF with those that fill its bytes, such as 24 in 4 bytes, which libsndfile takes for 3 bytes."""
+    """The bits of a sample of CAF with those that fill its bytes; of 24 bits in 4 bytes ffmpeg would read 3 bytes."""
     file.seek(place)
     content = file.read(32)
     if len(content) < 32 or content[8:12] != b"lpcm":

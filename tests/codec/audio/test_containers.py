@@ -120,7 +120,7 @@ def test_extensible_w64_holds_what_its_header_says(tmp_path, spoken, codec, is_w
 @pytest.mark.parametrize("bits", [16, 20, 24, 32])
 @pytest.mark.parametrize("channels", [1, 2])
 def test_samples_of_caf_that_do_not_fill_their_bytes(tmp_path, spoken, bits, channels):
-    """libsndfile takes 24 bits in 4 bytes for 3 bytes."""
+    """Of 24 bits in 4 bytes ffmpeg reads 3 bytes, which is noise."""
     voice = np.repeat(spoken(1.0)[:, None], channels, axis=1)
     samples = (voice * 2**31).astype("<i4").tobytes()
     description = struct.pack(">d4sIIIII", RATE, b"lpcm", 2, 4 * channels, 1, channels, bits)
