@@ -1,5 +1,7 @@
 import os
 
+import pytest
+
 from telucodec.audio.folders import has_utf8_name, recordings
 
 
@@ -24,6 +26,12 @@ def test_one_walk_finds_every_recording_once(tmp_path):
     (folder / "loop").symlink_to(folder)
     found = [path.relative_to(folder).as_posix() for path in recordings(folder)]
     assert found == ["a/1.wav", "a/b/2.MP3", "c\u2028d.flac", "linked/5.opus"]
+
+
+@pytest.mark.parametrize("name", ["talk.AVI", "talk.wmv", "talk.flv", "talk.mpg", "call.3ga", "call.awb", "call.voc"])
+def test_films_and_what_telephones_record_are_recordings(tmp_path, name):
+    (tmp_path / name).touch()
+    assert recordings(tmp_path) == [tmp_path / name]
 
 
 def test_names_that_lists_cannot_hold():
