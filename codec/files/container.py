@@ -118,9 +118,7 @@ def next_packet(
     return packet
 
 
-def find_packet(
-    data: bytes | bytearray, expected: int, count: int | None, most_lost: int
-) -> Packet | None:
+def find_packet(data: bytes | bytearray, expected: int, count: int | None, most_lost: int) -> Packet | None:
     """Number, payload and end of the first whole packet anywhere in `data` that may follow; arguments as in `next_packet`."""
     place = data.find(MARKER)
     while place >= 0:

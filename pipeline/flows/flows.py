@@ -134,7 +134,9 @@ def watch_data(settled_seconds: float = 10) -> State:
     try:
         now = workspace.listing(root)
     except OSError as error:
-        return Failed(message=f"{error.filename}: {error.strerror}; make it readable, or set data.root to another folder")
+        return Failed(
+            message=f"{error.filename}: {error.strerror}; make it readable, or set data.root to another folder"
+        )
     before = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
     if now == before:
         return Completed(message=f"nothing new in {root}", name="Nothing new")

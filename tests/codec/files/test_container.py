@@ -62,7 +62,7 @@ def test_damage_costs_only_the_packet_it_hits(payloads, data):
 def test_damaged_packet_that_looks_like_one_far_ahead_costs_only_itself(payloads, ahead, whole_file, data):
     hit = data.draw(st.integers(0, len(payloads) - 1))
     numbers = [number + ahead * (number == hit) for number in range(len(payloads))]
-    file = b"".join(write_packet(*packet) for packet in zip(numbers, payloads, strict=True)) + write_packet(len(payloads), b"")
+    file = b"".join(map(write_packet, [*numbers, len(payloads)], [*payloads, b""]))
     found = list(read_packets(file, 0, 6000 if whole_file else None, lenient=True, most_lost=6000))
     assert found[: len(payloads) + 1] == [
         *((number, None if number == hit else payload) for number, payload in enumerate(payloads)),
