@@ -43,6 +43,12 @@ export class Coder {
     else this._start(job);
   }
 
+  /** What runs, or waits, is not wanted any more. */
+  forget() {
+    this._number++;
+    this._waiting = null;
+  }
+
   _start(/** @type {import("./worker.js").Job} */ job) {
     this._waiting = null;
     this._busy = true;

@@ -203,6 +203,23 @@ def test_a_target_for_the_whole_recording_is_met_at_its_end(page):
     assert listen.is_enabled()
 
 
+def test_what_was_being_coded_does_not_take_the_place_of_a_recording(page, telu):
+    ready(page)
+    fail(page, WAITS, "worker.js")
+    page.get_by_role("slider", name="Codebooks in each frame").fill("7")
+    page.get_by_role("status").get_by_text("Encoding").wait_for()
+    record(page)
+    page.get_by_role("button", name="Stop").click()
+    ready(page)
+    audio = recorded(page)
+    page.evaluate("window.coded = null")
+    fail(page, "", "worker.js")  # what has waited is coded
+    page.wait_for_function("window.coded")
+    assert saved(page, "Save .tlc").path().read_bytes() == telu.encode(audio, tokens=7)
+    page.get_by_role("slider", name="Codebooks in each frame").fill("8")
+    page.get_by_text("400 a second").wait_for()
+
+
 def test_a_device_that_is_too_slow_says_so_and_loses_nothing(page, telu):
     record(page)
     fail(page, SLOWLY)
