@@ -144,6 +144,14 @@ def test_tokens_at_a_rate_and_a_waveform_at_an_snr(opened, talk, telu):
     assert saved(opened, "Save .tlc").path().read_bytes() == telu.encode(audio, snr=12)
 
 
+def test_what_is_chosen_is_seen_in_the_colours_of_the_system(opened):
+    looks = "(label) => getComputedStyle(label.querySelector('span')).backgroundColor"
+    opened.emulate_media(forced_colors="active")
+    labels = opened.locator("#settings fieldset:visible").first.locator("label")
+    assert len({label.evaluate(looks) for label in labels.all()}) == labels.count() == 2
+    opened.emulate_media(forced_colors="none")
+
+
 def test_examples_are_heard_beside_opus_and_say_where_they_are_from(opened):
     section = opened.get_by_role("region", name="Examples")
     assert section.get_by_text("Speech of this test. Opus is that of libopus 1.").is_visible()
