@@ -88,7 +88,7 @@ def test_a_dropped_file_is_heard_though_a_packet_is_damaged(opened, telu):
     data[60] ^= 1
     opened.evaluate(DROP, ["talk.tlc", list(data)])
     ready(opened)
-    assert opened.get_by_text("1 of 2 packets are damaged or missing").is_visible()
+    assert opened.get_by_role("alert").get_by_text("1 of 2 packets are damaged or missing").is_visible()
     assert opened.get_by_role("img", name="Spectrogram of the coded speech").is_visible()
     assert not opened.get_by_role("img", name="Spectrogram of the original").is_visible()
     assert not opened.get_by_role("radio", name="Original").is_visible()
