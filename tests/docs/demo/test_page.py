@@ -147,7 +147,7 @@ def test_tokens_at_a_rate_and_a_waveform_at_an_snr(opened, talk, telu):
 def test_what_is_chosen_is_seen_in_the_colours_of_the_system(opened):
     looks = "(label) => getComputedStyle(label.querySelector('span')).backgroundColor"
     opened.emulate_media(forced_colors="active")
-    labels = opened.locator("#settings fieldset:visible").first.locator("label")
+    labels = opened.get_by_role("group", name="Whose speech").locator("label")
     assert len({label.evaluate(looks) for label in labels.all()}) == labels.count() == 2
     opened.emulate_media(forced_colors="none")
 
