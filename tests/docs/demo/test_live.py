@@ -209,6 +209,7 @@ def test_what_was_being_coded_does_not_take_the_place_of_a_recording(page, telu)
     page.get_by_role("slider", name="Codebooks in each frame").fill("7")
     page.get_by_role("status").get_by_text("Encoding").wait_for()
     record(page)
+    page.wait_for_timeout(400)  # of recording
     page.get_by_role("button", name="Stop").click()
     ready(page)
     audio = recorded(page)
