@@ -9,6 +9,7 @@ tokens = telu.tokenize(audio)               # int64 [num_codebooks, frames]
 Importing this package reads no model and imports no library; that waits for `load`.
 """
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +27,9 @@ from telucodec.operating_point import OperatingPoint
 
 if TYPE_CHECKING:
     from telucodec.codec import Codec
+
+# Wheels of ONNX Runtime (1.32) have telemetry, which begins at their import and leaves files in the home directory.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __version__ = "0.2.0"
 

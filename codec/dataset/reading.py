@@ -12,12 +12,13 @@ from telucodec.errors import DatasetError
 SUMMARY = "dataset.json"
 
 
-def samples(out: Path) -> Iterator[tuple[dict, np.ndarray]]:
-    """The recordings of a dataset in order: the description and the tokens of each, uint16 [num_codebooks, frames].
+def samples(out: Path | str) -> Iterator[tuple[dict, np.ndarray]]:
+    """The recordings of a dataset, a folder, in order: the description and the tokens of each, uint16 [num_codebooks, frames].
 
     Raises:
         DatasetError: the dataset is not complete, or pyarrow is missing for one of parquet.
     """
+    out = Path(out)
     if not (out / SUMMARY).exists():
         raise DatasetError(
             f"{out}: no complete dataset ({SUMMARY} is missing); run the same command again to finish it"

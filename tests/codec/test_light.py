@@ -106,3 +106,13 @@ assert not loaded, loaded
     done = run(code, folder, str(Path(__file__).parent / "data" / "tokens.tlc"))
     assert done.returncode == 0, done.stderr
     assert "codebooks      8" in done.stdout
+
+
+def test_nothing_is_left_in_the_home_directory(folder, monkeypatch):
+    for name in ("ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(folder / "home"))
+    (folder / "home").mkdir()
+    done = run("from telucodec.cli import main; sys.exit(main(sys.argv[1:]))", folder, "encode", "talk.wav", "--tokens")
+    assert done.returncode == 0, done.stderr
+    assert not list((folder / "home").rglob("*"))

@@ -8,8 +8,6 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from telucodec.codec import SHIPPED
-from telucodec.networks.hub import folder as hub_folder
 from telucodec.networks.torchaudio_import import import_torchaudio
 from tests.conftest import speech
 from tests.docs.pages import PAGES, ROOT, Block, blocks, name, shell_lines
@@ -41,8 +39,7 @@ def folder(tmp_path, monkeypatch) -> Path:
 def test_examples_run(page, folder):
     if page.name == "transformers.md":
         import_torchaudio()  # transformers imports it, and fails next to a CPU-only PyTorch
-        (folder / "export" / "hf").mkdir(parents=True)
-        hub_folder.write(SHIPPED / "tokens", folder / "export" / "hf")
+        run("python -m tools.hub_folder telucodec-hf")
     namespace: dict[str, object] = {"__name__": "example"}
     for example in examples(page):
         if isinstance(example, Block):

@@ -2,7 +2,7 @@
 import { loss, readPackets } from "./container.js";
 import { TOKENS, readHeader } from "./header.js";
 import { CodecError } from "./errors.js";
-import { Model } from "./models.js";
+import { Model, fetched } from "./models.js";
 import { TokenCodec } from "./tokens/codec.js";
 import { TokenStreamDecoder, TokenStreamEncoder } from "./tokens/streaming.js";
 import { WaveformCodec } from "./waveform/codec.js";
@@ -24,9 +24,13 @@ import { WaveformCodec } from "./waveform/codec.js";
  */
 
 export class Codec {
-  /** @param {string} folder address of the models, with a slash at its end */
-  constructor(folder) {
+  /**
+   * @param {string} folder address of the models, with a slash at its end
+   * @param {(address: string) => Promise<Blob>} [get] what fetches a file of them
+   */
+  constructor(folder, get = fetched) {
     this._folder = folder;
+    this._get = get;
     /** @type {Map<string, Promise<any>>} */
     this._loading = new Map();
   }
@@ -45,16 +49,19 @@ export class Codec {
     return loading;
   }
 
+  _model(/** @type {string} */ name) {
+    return Model.load(this._folder + name, this._get);
+  }
+
   /** The token codec. */
   tokens() {
-    return this._once("tokens", async () => new TokenCodec(await Model.load(`${this._folder}tokens/`)));
+    return this._once("tokens", async () => new TokenCodec(await this._model("tokens/")));
   }
 
   /** The waveform codec. */
   waveform() {
     return this._once("waveform", async () => {
-      const folder = `${this._folder}waveform/`;
-      const [model, enhancer] = await Promise.all([Model.load(folder), Model.load(`${folder}enhancer/`)]);
+      const [model, enhancer] = await Promise.all(["waveform/", "waveform/enhancer/"].map((name) => this._model(name)));
       return new WaveformCodec(model, enhancer);
     });
   }

@@ -5,6 +5,25 @@
  */
 import { CodecError } from "./errors.js";
 
+/**
+ * A model's file at an address.
+ * @param {string} address
+ * @returns {Promise<Blob>}
+ * @throws {CodecError} it is not there
+ */
+export async function fetched(address) {
+  let reason = "no connection";
+  try {
+    const response = await fetch(address);
+    if (response.ok) return await response.blob();
+    reason = String(response.status);
+  } catch {
+    // said below
+  }
+  const name = address.split("/").pop();
+  throw new CodecError(`The model is not there (${name}: ${reason}). The command "make demo" puts it beside the page.`);
+}
+
 /** One model. */
 export class Model {
   /**
@@ -24,19 +43,11 @@ export class Model {
   /**
    * The model of a folder at an address.
    * @param {string} folder with a slash at its end
+   * @param {(address: string) => Promise<Blob>} get a file
    */
-  static async load(folder) {
-    const [weights, runtime] = await Promise.all(
-      ["model.safetensors", "runtime.json"].map(async (name) => {
-        const response = await fetch(folder + name);
-        if (!response.ok)
-          throw new CodecError(
-            `The model is not there (${name}: ${response.status}). The command "make demo" puts it beside the page.`,
-          );
-        return response;
-      }),
-    );
-    return new Model(await weights.arrayBuffer(), await runtime.json());
+  static async load(folder, get) {
+    const [weights, runtime] = await Promise.all(["model.safetensors", "runtime.json"].map((name) => get(folder + name)));
+    return new Model(await weights.arrayBuffer(), JSON.parse(await runtime.text()));
   }
 
   has(/** @type {string} */ name) {

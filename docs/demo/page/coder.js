@@ -1,4 +1,5 @@
 /** Jobs for the codec's thread: one runs at a time, and of those that wait only the newest counts. */
+import { lendTo } from "./lending.js";
 
 /**
  * @typedef {object} Result
@@ -17,6 +18,7 @@ export class Coder {
    */
   constructor(progress, done, failed) {
     this._worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
+    lendTo(this._worker);
     this._number = 0;
     this._busy = false;
     /** @type {import("./worker.js").Job | null} */
@@ -39,6 +41,12 @@ export class Coder {
   run(/** @type {import("./worker.js").Job} */ job) {
     if (this._busy) this._waiting = job;
     else this._start(job);
+  }
+
+  /** What runs, or waits, is not wanted any more. */
+  forget() {
+    this._number++;
+    this._waiting = null;
   }
 
   _start(/** @type {import("./worker.js").Job} */ job) {

@@ -2,6 +2,7 @@
 import { concatenate } from "../codec/arrays.js";
 import { CodecError } from "../codec/errors.js";
 import { RATE } from "./audio.js";
+import { lendTo } from "./lending.js";
 
 /** @typedef {import("./live_worker.js").LivePoint} LivePoint */
 
@@ -20,6 +21,7 @@ export function isLive(point) {
 class Thread {
   constructor() {
     this._worker = new Worker(new URL("live_worker.js", import.meta.url), { type: "module" });
+    lendTo(this._worker);
     /** @type {{done: (answer: any) => void, failed: (error: Error) => void}[]} */
     this._asked = [];
     this._worker.onmessage = ({ data: { answer, error } }) => {
@@ -109,8 +111,10 @@ export class LiveCoder {
    * @param {number} rate
    */
   async _begin(point, rate) {
-    const { hop, latency } = await this._encoder.ask({ start: { encode: point, rate } });
-    await this._decoder.ask({ start: { decode: point, rate } }); // then the model is in the browser's cache
+    const [{ hop, latency }] = await Promise.all([
+      this._encoder.ask({ start: { encode: point, rate } }),
+      this._decoder.ask({ start: { decode: point, rate } }),
+    ]);
     this._rate = rate;
     [this._frame, this._latency] = [hop / RATE, latency / RATE];
     this._recorded = this._decoded = 0;

@@ -3,6 +3,7 @@ import { concatenate } from "../codec/arrays.js";
 import { Codec } from "../codec/codec.js";
 import { CodecError } from "../codec/errors.js";
 import { RATE } from "./audio.js";
+import { borrower } from "./lending.js";
 import { Resampler } from "./resampler.js";
 
 /**
@@ -16,7 +17,7 @@ import { Resampler } from "./resampler.js";
  * @typedef {{start: Start} | {push: Float32Array | Sent} | {finish: true}} Question
  */
 
-const codec = new Codec(new URL("../models/", import.meta.url).href);
+const codec = new Codec(new URL("../models/", import.meta.url).href, borrower());
 
 /** An encoder of tokens, which also packs them into a file. */
 async function tokenEncoder(/** @type {{tokens: number}} */ { tokens }) {

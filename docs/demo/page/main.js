@@ -20,6 +20,7 @@ const point = settings(() => {
 
 /** @type {{name: string, audio: Float32Array | null, result: import("./coder.js").Result | null}} */
 const state = { name: "speech", audio: null, result: null };
+let newest = 0; // number of the speech that came in last: reading takes its time, and people do not wait
 
 const coder = new Coder(
   report,
@@ -37,6 +38,8 @@ const player = new Player(() => {
 const recorder = recording({
   point,
   begun: () => {
+    newest++;
+    coder.forget();
     player.stop();
     element("result", HTMLElement).hidden = element("source", HTMLElement).hidden = true;
   },
@@ -76,13 +79,15 @@ function fail(/** @type {unknown} */ error) {
 /** @param {File} given a recording or a .tlc file */
 async function open(given) {
   if (recorder.running) throw new CodecError("Stop recording first.");
+  const number = ++newest;
   player.stop();
   say("Reading …");
   const data = await given.arrayBuffer();
   const name = given.name.replace(/\.[^.]*$/, "") || "speech";
   const isFile = new TextDecoder().decode(data.slice(0, 3)) === "TLC" || given.name.endsWith(".tlc");
-  if (isFile) take(name, null, `${given.name}: a coded file`);
-  else take(name, await read(data), given.name);
+  const audio = isFile ? null : await read(data);
+  if (number !== newest) return;
+  take(name, audio, isFile ? `${given.name}: a coded file` : given.name);
   if (isFile) coder.run({ data: new Uint8Array(data) });
 }
 
@@ -96,6 +101,7 @@ function take(name, audio, description, result = null) {
   if (audio && audio.length < RATE / 10) throw new CodecError("That is less than a tenth of a second.");
   const cut = audio && !result && audio.length > LONGEST * RATE;
   const source = element("source", HTMLElement);
+  coder.forget();
   state.name = name;
   state.audio = cut ? audio.slice(0, LONGEST * RATE) : audio;
   state.result = result;

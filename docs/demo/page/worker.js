@@ -1,8 +1,9 @@
 /** The codec in a thread of its own, so that the page stays responsive. */
 import { Codec } from "../codec/codec.js";
 import { CodecError } from "../codec/errors.js";
+import { borrower } from "./lending.js";
 
-const codec = new Codec(new URL("../models/", import.meta.url).href);
+const codec = new Codec(new URL("../models/", import.meta.url).href, borrower());
 
 /**
  * A file, from speech or from disk, and what is heard in it.

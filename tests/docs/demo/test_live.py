@@ -13,12 +13,15 @@ from tools import demo_speed
 
 LSB = 1.1 / 32768  # of 16-bit samples, one of which is the rounding of the WAV file
 
-# What the page encodes, what the loudspeakers get, and how often a screen reader is told something.
+# What the page encodes while one speaks and later, what the loudspeakers get, and how often a screen reader is told something.
 WATCHED = """
 window.Worker = class extends Worker {
   constructor(...given) {
     super(...given);
-    this.addEventListener("message", ({ data }) => (window.recorded = data.answer?.recording?.audio ?? window.recorded));
+    this.addEventListener("message", ({ data }) => {
+      window.recorded = data.answer?.recording?.audio ?? window.recorded;
+      window.coded = data.result ?? window.coded;
+    });
   }
 };
 const { connect } = AudioNode.prototype;
@@ -55,10 +58,19 @@ RESAMPLED = """async ([start, end, samples, sizes]) => {
   return [...out, ...resampler.finish()];
 }"""
 
-# In the decoder's thread, what a test sends is done whenever a hundredth of a second of speech comes.
-DECODES = "const samples = decoder.push(sent);"
-FAULTY = f"self.fault?.(CodecError); {DECODES}"
-LISTENS = "new BroadcastChannel('fault').onmessage = ({ data }) => (self.fault = new Function('CodecError', data));"
+FETCHED = "performance.getEntriesByType('resource').map(({ name }) => name)"
+
+# What a test sends is done in the decoder's thread whenever a hundredth of a second of speech comes, and in the thread of files
+# before each of them.
+FAULTY = {
+    "live_worker.js": ("const samples = decoder.push(sent);", "self.fault?.(CodecError);"),
+    "worker.js": ("progress(0);", "await self.fault?.(CodecError);"),
+}
+LISTENS = """new BroadcastChannel(self.location.pathname.split("/").pop()).onmessage = ({ data }) => {
+  self.free?.();
+  self.fault = new Function("CodecError", data);
+};"""
+WAITS = "return new Promise((free) => (self.free = free));"
 SLOWLY = "for (const until = performance.now() + 20; performance.now() < until;);"
 NO_MORE = "throw new CodecError('No more.');"
 
@@ -81,9 +93,12 @@ def page(browser, address):
 
     def answer(route):
         response = route.fetch()
-        route.fulfill(response=response, body=response.text().replace(DECODES, FAULTY) + LISTENS)
+        place, fault = FAULTY[route.request.url.rpartition("/")[2]]
+        assert place in response.text()
+        route.fulfill(response=response, body=response.text().replace(place, fault + place) + LISTENS)
 
-    page.route("**/page/live_worker.js", answer)
+    for name in FAULTY:
+        page.route(f"**/page/{name}", answer)
     page.goto(address)
     yield page
     context.close()
@@ -96,8 +111,8 @@ def afresh(page):
     page.evaluate("told.splice(0)")
 
 
-def fail(page, fault):
-    page.evaluate("(fault) => new BroadcastChannel('fault').postMessage(fault)", fault)
+def fail(page, fault, worker="live_worker.js"):
+    page.evaluate("([worker, fault]) => new BroadcastChannel(worker).postMessage(fault)", [worker, fault])
 
 
 def record(page):
@@ -188,6 +203,24 @@ def test_a_target_for_the_whole_recording_is_met_at_its_end(page):
     assert listen.is_enabled()
 
 
+def test_what_was_being_coded_does_not_take_the_place_of_a_recording(page, telu):
+    ready(page)
+    fail(page, WAITS, "worker.js")
+    page.get_by_role("slider", name="Codebooks in each frame").fill("7")
+    page.get_by_role("status").get_by_text("Encoding").wait_for()
+    record(page)
+    page.wait_for_timeout(400)  # of recording
+    page.get_by_role("button", name="Stop").click()
+    ready(page)
+    audio = recorded(page)
+    page.evaluate("window.coded = null")
+    fail(page, "", "worker.js")  # what has waited is coded
+    page.wait_for_function("window.coded")
+    assert saved(page, "Save .tlc").path().read_bytes() == telu.encode(audio, tokens=7)
+    page.get_by_role("slider", name="Codebooks in each frame").fill("8")
+    page.get_by_text("400 a second").wait_for()
+
+
 def test_a_device_that_is_too_slow_says_so_and_loses_nothing(page, telu):
     record(page)
     fail(page, SLOWLY)
@@ -201,6 +234,13 @@ def test_a_device_that_is_too_slow_says_so_and_loses_nothing(page, telu):
     assert len(audio) > 16000
     data = telu.encode(audio, tokens=8)
     is_pythons(page, audio, data, telu.decode(data))
+
+
+def test_however_many_threads_use_a_model_it_is_fetched_once(page):
+    fetched = [url for context in (page, *page.workers) for url in context.evaluate(FETCHED)]
+    assert len(page.workers) == 3  # the file's, and both ends of live coding
+    models = [url.partition("/models/")[2] for url in fetched if "/models/" in url]
+    assert len(models) == len(set(models)) and "tokens/model.safetensors" in models
 
 
 def test_if_live_coding_fails_the_recording_goes_on_and_is_coded_later(page, telu):

@@ -88,7 +88,7 @@ def test_a_dropped_file_is_heard_though_a_packet_is_damaged(opened, telu):
     data[60] ^= 1
     opened.evaluate(DROP, ["talk.tlc", list(data)])
     ready(opened)
-    assert opened.get_by_text("1 of 2 packets are damaged or missing").is_visible()
+    assert opened.get_by_role("alert").get_by_text("1 of 2 packets are damaged or missing").is_visible()
     assert opened.get_by_role("img", name="Spectrogram of the coded speech").is_visible()
     assert not opened.get_by_role("img", name="Spectrogram of the original").is_visible()
     assert not opened.get_by_role("radio", name="Original").is_visible()
@@ -142,6 +142,14 @@ def test_tokens_at_a_rate_and_a_waveform_at_an_snr(opened, talk, telu):
     assert slider.get_attribute("aria-valuetext") == "12 decibels"
     assert opened.locator("#figures").get_by_text(re.compile(r"^1[12]\.\d dB$")).is_visible()
     assert saved(opened, "Save .tlc").path().read_bytes() == telu.encode(audio, snr=12)
+
+
+def test_what_is_chosen_is_seen_in_the_colours_of_the_system(opened):
+    looks = "(label) => getComputedStyle(label.querySelector('span')).backgroundColor"
+    opened.emulate_media(forced_colors="active")
+    labels = opened.get_by_role("group", name="Whose speech").locator("label")
+    assert len({label.evaluate(looks) for label in labels.all()}) == labels.count() == 2
+    opened.emulate_media(forced_colors="none")
 
 
 def test_examples_are_heard_beside_opus_and_say_where_they_are_from(opened):
