@@ -1,8 +1,12 @@
 """The configuration of TeluCodec's tokens in the transformers library."""
 
+import os
 from typing import Any
 
 from transformers import PretrainedConfig
+
+# As in `telucodec`, which is not there: this file is loaded before any that imports ONNX Runtime.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
 class TeluCodecConfig(PretrainedConfig):

@@ -22,7 +22,10 @@ numpy.save(codes, model.encode(torch.from_numpy(numpy.load(audio))[None]).audio_
 def test_transformers_loads_it_without_the_package(shipped, spoken, tmp_path):
     audio = spoken(1, 3)
     np.save(tmp_path / "audio.npy", audio)
-    environment = os.environ | {"HF_MODULES_CACHE": str(tmp_path / "modules")}
+    (tmp_path / "home").mkdir()
+    hidden = "ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME"
+    environment = {name: value for name, value in os.environ.items() if name not in hidden}
+    environment |= {"HF_MODULES_CACHE": str(tmp_path / "modules"), "HOME": str(tmp_path / "home")}
     arguments = shipped.folder, str(tmp_path / "audio.npy"), str(tmp_path / "codes.npy")
     done = subprocess.run(
         [sys.executable, "-c", ALONE, *arguments],
@@ -34,3 +37,4 @@ def test_transformers_loads_it_without_the_package(shipped, spoken, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert np.array_equal(np.load(tmp_path / "codes.npy"), shipped.codec.tokenize(audio))
+    assert not list((tmp_path / "home").rglob("*onnxruntime*"))  # no telemetry
