@@ -114,7 +114,6 @@ class TeluCodecModel(PreTrainedModel):
         padding_mask: Tensor | None = None,
         num_quantizers: int | None = None,
         audio_codes: Tensor | None = None,
-        **kwargs: Any,
     ) -> TeluCodecOutput:
         """`encode`, unless there are `audio_codes` already, and `decode`. Audio is as long as `input_values`."""
         if audio_codes is None:
@@ -133,7 +132,6 @@ class TeluCodecModel(PreTrainedModel):
         input_values: Tensor,
         padding_mask: Tensor | None = None,
         num_quantizers: int | None = None,
-        **kwargs: Any,
     ) -> TeluCodecEncoderOutput:
         """Audio to codes, on the CPU. Each item is coded by itself, so padding changes no code.
 
@@ -162,7 +160,6 @@ class TeluCodecModel(PreTrainedModel):
         audio_codes: Tensor,
         padding_mask: Tensor | None = None,
         latents: Tensor | None = None,
-        **kwargs: Any,
     ) -> TeluCodecDecoderOutput:
         """Codes to audio, float32. Gradients reach the parameters, and `latents` where they are given.
 

@@ -195,6 +195,12 @@ def test_bad_codes_are_refused(model, codes, message):
         model.decode(codes)
 
 
+@pytest.mark.parametrize("argument", [{"n_quantizers": 2}, {"bandwidth": 6.0}])
+def test_what_only_dac_or_encodec_take_is_refused_rather_than_ignored(model, batch, argument):
+    with pytest.raises(TypeError, match=next(iter(argument))):
+        model.encode(batch.input_values, batch.padding_mask, **argument)
+
+
 def test_latents_of_another_shape_are_refused(model):
     with pytest.raises(ValueError, match=r"latents must be \[1, 64, 10\]"):
         model.decode(torch.zeros(1, 4, 10, dtype=torch.int64), latents=torch.zeros(1, 10, 64))
