@@ -229,6 +229,7 @@ def _ffmpeg_blocks(container: Any, stream: Any, recording: Recording) -> Iterato
     held: list[np.ndarray] = []
     last = ""  # what is wrong with the last packet
     losses = Losses(stream.codec.canonical_name)
+    padding = 8 if recording.container == "w64" else 0  # bytes to which ffmpeg fills its chunks, and counts that
     demuxed = container.demux(stream)
     while True:
         packet = None
@@ -247,6 +248,8 @@ def _ffmpeg_blocks(container: Any, stream: Any, recording: Recording) -> Iterato
                 f"changes its format on the way; split it there ({_ffmpeg_words(error)})", "joined"
             ) from None
         except av.FFmpegError as error:
+            if packet is not None and packet.size < padding:
+                continue
             damaged, last = damaged + 1, _ffmpeg_words(error)
             if packet is None:  # it cannot be divided into packets any more
                 break

@@ -168,6 +168,29 @@ def test_what_follows_the_samples_is_not_read_as_sound(tmp_path, spoken):
         assert seconds(path) == 3.1
 
 
+@pytest.mark.parametrize("form", ["WAV", "AU", "CAF", "AIFF"])
+def test_zeros_that_fill_a_file_up_are_not_read_as_sound(tmp_path, spoken, form):
+    path = tmp_path / "x.wav"
+    soundfile.write(path, spoken(3.1), RATE, format=form)
+    path.write_bytes(path.read_bytes() + bytes(100_000))
+    sound = read_with_notes(path, RATE)
+    assert len(sound.samples) == 3.1 * RATE and not sound.notes
+
+
+def test_a_chunk_that_ffmpeg_fills_up_is_whole(tmp_path, spoken):
+    path = tmp_path / "x.w64"
+    soundfile.write(path, spoken(3.2, 0, 8000), 8000, format="W64", subtype="GSM610")
+    content = bytearray(path.read_bytes())
+    place = content.index(b"data\xf3\xac\xd3\x11") + 16
+    size = struct.unpack_from("<Q", content, place)[0]
+    whole = 65 * ((size - 24) // 65)  # bytes of blocks of 40 ms
+    content[place : place + 8] = struct.pack("<Q", 24 + whole + 7)
+    path.write_bytes(content[: place + 8 + whole] + bytes(7))
+    sound = read_with_notes(path, 8000)
+    assert not sound.notes and len(sound.samples) / 8000 == pytest.approx(3.2, abs=0.04)
+    assert read_with_notes(cut(path, 0.6), 8000).fault == "truncated"
+
+
 def test_a_header_without_samples_has_none(tmp_path):
     soundfile.write(tmp_path / "x.wav", np.zeros(0), RATE)
     path = tmp_path / "x.wav"
