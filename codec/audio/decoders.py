@@ -26,7 +26,7 @@ EXACT |= {"G721_32", "G723_24", "G723_40", "NMS_ADPCM_16", "NMS_ADPCM_24", "NMS_
 EXACT |= {"ALAC_16", "ALAC_20", "ALAC_24", "ALAC_32"}
 CUT = re.compile(r"^ *(?:data|riff|SSND|Data Size) *: (\d+) \(should be (\d+)\)$", re.MULTILINE)  # in libsndfile's log
 DEMUXERS = (  # ffmpeg has others, which open more files or network addresses that a file names
-    "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,caf,dsf,dts,eac3,flac,flv,gsm,ircam,mlp,matroska,webm,mov,mp4,mp3,mpc,mpc8,mpeg,"
+    "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,caf,dsf,dts,eac3,flac,flv,gsm,iff,ircam,mlp,matroska,webm,mov,mp4,mp3,mpc,mpc8,mpeg,"
     "mpegts,nistsphere,ogg,oma,qcp,rm,shn,tak,truehd,tta,voc,w64,wav,wv,avi"
 )
 # For others ffmpeg guesses a length from the bit rate.

@@ -2,7 +2,7 @@
 
 import re
 import struct
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, Literal, NamedTuple
 
 from telucodec.audio import headers
 
@@ -13,6 +13,8 @@ PROTECTED = re.compile(rb"schm\0{4}(?:cenc|cens|cbc1|cbcs|piff|itun|adkm)")
 INDEX = 1 << 24  # bytes of an MP4 index that are looked at
 VOC_BLOCKS = 100_000  # more are not looked at
 ASF_SHARE = 1 / 20  # of an ASF file may be missing: programs that change its tags may leave the size as it was
+# Of DSD (DSF, DFF): where 8 bytes state the size of the file, their order, and how many bytes more it has.
+SIZES: dict[bytes, tuple[int, Literal["little", "big"], int]] = {b"DSD ": (12, "little", 0), b"FRM8": (4, "big", 12)}
 
 
 def is_cut(file: BinaryIO, size: int, head: bytes) -> bool:
@@ -28,6 +30,9 @@ def is_cut(file: BinaryIO, size: int, head: bytes) -> bool:
         return _is_voc_cut(file, size, int.from_bytes(head[20:22], "little"))
     if head.startswith(b"RIFF") and head[8:12] == b"AVI ":
         return size < 8 + int.from_bytes(head[4:8], "little") < headers.UNKNOWN_SIZE
+    if head[:4] in SIZES:
+        place, order, more = SIZES[head[:4]]
+        return size < int.from_bytes(head[place : place + 8], order) + more < headers.ENDLESS
     return head[4:8] == b"ftyp" and boxes(file, size).is_cut
 
 
