@@ -188,6 +188,8 @@ def by_ffmpeg(file: BinaryIO, ignore_length: bool = False) -> Recording:
     if not known:
         raise Undecodable("compressed in a way that ffmpeg does not know")
     stream = next((stream for stream in known if stream.disposition & av.stream.Disposition.default), known[0])
+    if "enc_key_id" in stream.metadata:  # of Matroska
+        raise AudioError(*headers.ENCRYPTED)
     if not (stream.rate and stream.channels):
         raise Undecodable("its header has no sample rate or no channels")
     kind = container.format.name.split(",")[0]

@@ -27,6 +27,8 @@ OTHERS = {
     b"\xff\xd8\xff": ("a JPEG picture, not a recording", "not_audio"),
 }
 
+ENCRYPTED = "its sound is encrypted; get it without copy protection", "encrypted"
+
 
 class Layout(NamedTuple):
     """How a format divides a file into chunks with a name and a length."""

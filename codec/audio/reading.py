@@ -195,6 +195,8 @@ def _recording(file: BinaryIO, size: int, head: bytes) -> Recording:
         raise AudioError("several recordings joined into one file; split it before each header", "joined")
     if head[4:8] == b"ftyp":
         _check_boxes(endings.boxes(file, size))
+    if head.startswith(headers.ASF) and endings.is_protected_asf(file):
+        raise AudioError(*headers.ENCRYPTED)
     is_cut = extent.present < extent.promised if extent else endings.is_cut(file, size, head)
     recording = by_ffmpeg(file)
     if is_cut:
@@ -208,7 +210,7 @@ def _check_boxes(boxes: endings.Boxes) -> None:
     """Raise if an MP4 file of these outermost boxes is not one whole recording that anybody may hear."""
     names = boxes.names
     if boxes.is_protected:
-        raise AudioError("its sound is encrypted; get it without copy protection", "encrypted")
+        raise AudioError(*headers.ENCRYPTED)
     if names.count(b"ftyp") > 1:
         raise AudioError("several MP4 files joined into one; split it before each `ftyp`", "joined")
     if not {b"moov", b"meta"} & set(names):
