@@ -87,6 +87,10 @@ def _read(path: str | Path) -> object:
         return parse(Path(path).read_text(encoding="utf-8"), path)
     except FileNotFoundError:
         raise ParamsError(f"{path}: no such file; run this in the folder that holds params.yaml") from None
+    except OSError as error:
+        raise ParamsError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise ParamsError(f"{path}: not UTF-8 ({error}); save it as UTF-8") from None
     except YamlError as error:
         raise ParamsError(str(error)) from None
 
