@@ -104,7 +104,14 @@ def run_experiments(file: str = "experiments.yaml", if_busy: IfBusy = "wait") ->
     with workspace.recorded(UUID(str(flow_run.id))):
         for experiment in experiments:
             row: dict[str, object] = {"experiment": experiment.name, "overrides": json.dumps(experiment.overrides)}
-            if dvc_repo.experiment(experiment.name):
+            try:
+                reference = dvc_repo.finished(experiment.name, experiment.overrides)
+            except dvc_repo.DvcError as error:
+                log.error(str(error))
+                failed.append(experiment.name)
+                rows.append(row | {"failed": str(error)})
+                continue
+            if reference:
                 log.info(f"{experiment.name} is finished; to run it again, first `dvc exp remove {experiment.name}`")
             else:
                 state = train_codec(experiment.overrides, experiment.name, if_busy=if_busy, return_state=True)
@@ -134,7 +141,9 @@ def watch_data(settled_seconds: float = 10) -> State:
     try:
         now = workspace.listing(root)
     except OSError as error:
-        return Failed(message=f"{error.filename}: {error.strerror}; make it readable, or set data.root to another folder")
+        return Failed(
+            message=f"{error.filename}: {error.strerror}; make it readable, or set data.root to another folder"
+        )
     before = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
     if now == before:
         return Completed(message=f"nothing new in {root}", name="Nothing new")
