@@ -193,6 +193,10 @@ def by_ffmpeg(file: BinaryIO, ignore_length: bool = False) -> Recording:
     if not (stream.rate and stream.channels):
         raise Undecodable("its header has no sample rate or no channels")
     kind = container.format.name.split(",")[0]
+    if kind == "wav" and stream.codec.canonical_name == "aac" and stream.codec_context.extradata:
+        raise AudioError(
+            "AAC in WAV without frames' lengths, which no decoder can read; take the file it was made from"
+        )
     recording = Recording(kind, stream.rate, stream.channels, _promised(container, stream, kind, frames), iter(()))
     recording.floating = stream.codec.name.startswith(("pcm_f", "wavpack"))
     recording.blocks = _ffmpeg_blocks(container, stream, recording)

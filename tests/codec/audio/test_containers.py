@@ -144,6 +144,18 @@ def is_refused_as_encrypted(path):
     return refused.value.reason == "encrypted"
 
 
+def test_aac_in_wav_is_read_where_its_frames_have_headers(tmp_path, spoken):
+    frames = recordings.write(tmp_path / "x.aac", spoken(3.1), RATE, "aac", "adts").read_bytes()
+    kind = struct.pack("<4sIHHIIHH", b"fmt ", 16, 0xFF, 1, RATE, 6000, 1, 0)
+    sound = struct.pack("<4sI", b"data", len(frames)) + frames + bytes(len(frames) % 2)
+    size = struct.pack("<I", 4 + len(kind + sound))
+    (tmp_path / "x.wav").write_bytes(b"RIFF" + size + b"WAVE" + kind + sound)
+    assert is_like(read(tmp_path / "x.wav", RATE), spoken(3.1), delay=0.2)
+    recordings.write(tmp_path / "y.wav", spoken(3.1), RATE, "aac", "wav")
+    with pytest.raises(AudioError, match=r"y\.wav: AAC in WAV without frames' lengths"):
+        read(tmp_path / "y.wav", RATE)
+
+
 def test_encrypted_matroska_is_refused(tmp_path, spoken):
     path = recordings.write(tmp_path / "x", spoken(1.0, 0, 48000), 48000, "libopus", "webm", seekable=False)
     content = path.read_bytes()
