@@ -109,7 +109,8 @@ def report(corpora: list[Corpus], rows: list[dict[str, Any]]) -> str:
         lines += [f"{corpus.ignored} other files were ignored.", ""] if corpus.ignored else []
         for reason, count in sorted(Counter(row["reason"] for row in rejected).items()):
             lines += [f"### {reason} ({count})", ""]
-            lines += [f"- `{row['path']}`: {row['detail']}" for row in rejected if row["reason"] == reason] + [""]
+            named = [row for row in rejected if row["reason"] == reason]
+            lines += [f"- {files.as_code(row['path'])}: {files.one_line(row['detail'])}" for row in named] + [""]
     return "\n".join(lines)
 
 
@@ -138,7 +139,8 @@ def refuse_too_many(corpus: Corpus, rows: list[dict[str, Any]], allowed: float) 
     print(f"{corpus.name}: {accepted} recordings accepted, {len(rejected)} rejected ({corpus.root}){why}")
     if len(rejected) < len(mine) and len(rejected) <= allowed * len(mine):
         return
-    listed = "\n".join(f"  {row['path']}: {row['reason']}, {row['detail']}" for row in rejected[:LISTED])
+    shown = [files.one_line(f"{row['path']}: {row['reason']}, {row['detail']}") for row in rejected[:LISTED]]
+    listed = "\n".join(f"  {line}" for line in shown)
     raise StageError(
         f"{len(rejected)} of {len(mine)} files below {corpus.root} were rejected, but data.max_rejected_fraction is "
         f"{allowed:g}:\n{listed}\nThe full list is in {files.REJECTED}. Repair or remove the files, or set "

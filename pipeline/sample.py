@@ -5,6 +5,7 @@ the package, every run gives the same bytes.
 """
 
 import ctypes
+import io
 import multiprocessing
 import os
 import sys
@@ -84,7 +85,9 @@ def _speak_voice(job: tuple[int, str, float, Path]) -> float:
         if turn and spoken + len(audio) / speaker.sample_rate / 2 > seconds:
             break
         audio = np.convolve(audio / 32768, tilt)[: len(audio)] * 10 ** ((level + random.uniform(-2, 0)) / 20)
-        soundfile.write(folder / f"{turn:03d}.wav", audio, speaker.sample_rate, subtype="PCM_16")
+        content = io.BytesIO()  # libsndfile does not say that a disk is full
+        soundfile.write(content, audio, speaker.sample_rate, subtype="PCM_16", format="WAV")
+        (folder / f"{turn:03d}.wav").write_bytes(content.getvalue())
         spoken += len(audio) / speaker.sample_rate
     return spoken
 

@@ -26,7 +26,7 @@ EXACT |= {"G721_32", "G723_24", "G723_40", "NMS_ADPCM_16", "NMS_ADPCM_24", "NMS_
 EXACT |= {"ALAC_16", "ALAC_20", "ALAC_24", "ALAC_32"}
 CUT = re.compile(r"^ *(?:data|riff|SSND|Data Size) *: (\d+) \(should be (\d+)\)$", re.MULTILINE)  # in libsndfile's log
 DEMUXERS = (  # ffmpeg has others, which open more files or network addresses that a file names
-    "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,caf,dsf,dts,eac3,flac,flv,gsm,ircam,mlp,matroska,webm,mov,mp4,mp3,mpc,mpc8,mpeg,"
+    "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,caf,dsf,dts,eac3,flac,flv,gsm,iff,ircam,mlp,matroska,webm,mov,mp4,mp3,mpc,mpc8,mpeg,"
     "mpegts,nistsphere,ogg,oma,qcp,rm,shn,tak,truehd,tta,voc,w64,wav,wv,avi"
 )
 # For others ffmpeg guesses a length from the bit rate.
@@ -188,9 +188,15 @@ def by_ffmpeg(file: BinaryIO, ignore_length: bool = False) -> Recording:
     if not known:
         raise Undecodable("compressed in a way that ffmpeg does not know")
     stream = next((stream for stream in known if stream.disposition & av.stream.Disposition.default), known[0])
+    if "enc_key_id" in stream.metadata:  # of Matroska
+        raise AudioError(*headers.ENCRYPTED)
     if not (stream.rate and stream.channels):
         raise Undecodable("its header has no sample rate or no channels")
     kind = container.format.name.split(",")[0]
+    if kind == "wav" and stream.codec.canonical_name == "aac" and stream.codec_context.extradata:
+        raise AudioError(
+            "AAC in WAV without frames' lengths, which no decoder can read; take the file it was made from"
+        )
     recording = Recording(kind, stream.rate, stream.channels, _promised(container, stream, kind, frames), iter(()))
     recording.floating = stream.codec.name.startswith(("pcm_f", "wavpack"))
     recording.blocks = _ffmpeg_blocks(container, stream, recording)
@@ -229,6 +235,7 @@ def _ffmpeg_blocks(container: Any, stream: Any, recording: Recording) -> Iterato
     held: list[np.ndarray] = []
     last = ""  # what is wrong with the last packet
     losses = Losses(stream.codec.canonical_name)
+    padding = 8 if recording.container == "w64" else 0  # bytes to which ffmpeg fills its chunks, and counts that
     demuxed = container.demux(stream)
     while True:
         packet = None
@@ -247,6 +254,8 @@ def _ffmpeg_blocks(container: Any, stream: Any, recording: Recording) -> Iterato
                 f"changes its format on the way; split it there ({_ffmpeg_words(error)})", "joined"
             ) from None
         except av.FFmpegError as error:
+            if packet is not None and packet.size < padding:
+                continue
             damaged, last = damaged + 1, _ffmpeg_words(error)
             if packet is None:  # it cannot be divided into packets any more
                 break

@@ -2,7 +2,7 @@
 
 import re
 import struct
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, Literal, NamedTuple
 
 from telucodec.audio import headers
 
@@ -10,9 +10,17 @@ LONGEST_PAGE = 27 + 255 + 255 * 255  # bytes of an Ogg page
 FILE_PROPERTIES = b"\xa1\xdc\xab\x8c\x47\xa9\xcf\x11\x8e\xe4\x00\xc0\x0c\x20\x53\x65"  # of ASF
 # The scheme of encryption (ISO/IEC 14496-12, section 8.12.5), also that of iTunes.
 PROTECTED = re.compile(rb"schm\0{4}(?:cenc|cens|cbc1|cbcs|piff|itun|adkm)")
-INDEX = 1 << 24  # bytes of an MP4 index that are looked at
+# Of ASF, the objects of content encryption, in all its three kinds.
+PROTECTED_ASF = re.compile(
+    rb"\xfb\xb3\x11\x22\x23\xbd\xd2\x11\xb4\xb7\x00\xa0\xc9\x55\xfc\x6e"
+    rb"|\x14\xe6\x8a\x29\x22\x26\x17\x4c\xb9\x35\xda\xe0\x7e\xe9\x28\x9c"
+    rb"|\x33\x85\x05\x43\x81\x69\xe6\x49\x9b\x74\xad\x12\xcb\x86\xd5\x8c"
+)
+INDEX = 1 << 24  # bytes of an MP4 index, and of an ASF header, that are looked at
 VOC_BLOCKS = 100_000  # more are not looked at
 ASF_SHARE = 1 / 20  # of an ASF file may be missing: programs that change its tags may leave the size as it was
+# Of DSD (DSF, DFF): where 8 bytes state the size of the file, their order, and how many bytes more it has.
+SIZES: dict[bytes, tuple[int, Literal["little", "big"], int]] = {b"DSD ": (12, "little", 0), b"FRM8": (4, "big", 12)}
 
 
 def is_cut(file: BinaryIO, size: int, head: bytes) -> bool:
@@ -28,6 +36,9 @@ def is_cut(file: BinaryIO, size: int, head: bytes) -> bool:
         return _is_voc_cut(file, size, int.from_bytes(head[20:22], "little"))
     if head.startswith(b"RIFF") and head[8:12] == b"AVI ":
         return size < 8 + int.from_bytes(head[4:8], "little") < headers.UNKNOWN_SIZE
+    if head[:4] in SIZES:
+        place, order, more = SIZES[head[:4]]
+        return size < int.from_bytes(head[place : place + 8], order) + more < headers.ENDLESS
     return head[4:8] == b"ftyp" and boxes(file, size).is_cut
 
 
@@ -55,6 +66,13 @@ def boxes(file: BinaryIO, size: int) -> Boxes:
         place += size if length == 0 else max(length, 8)
     is_cut = place > size and length != 0 and names[-1] in (b"mdat", b"moof", b"moov")
     return Boxes(names, is_cut, is_protected)
+
+
+def is_protected_asf(file: BinaryIO) -> bool:
+    """Whether the header object of an ASF file says that its sound is encrypted."""
+    file.seek(16)
+    length = int.from_bytes(file.read(8), "little")
+    return PROTECTED_ASF.search(file.read(min(length, INDEX))) is not None
 
 
 def _is_voc_cut(file: BinaryIO, size: int, place: int) -> bool:

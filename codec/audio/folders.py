@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 WORDS = (
-    "wav flac mp3 ogg oga opus spx aif aiff aifc au snd caf w64 rf64 sph m4a m4b mp4 mov 3gp aac wma webm mka mkv amr ac3 mp2 wv "
-    "tta ape 3g2 3ga asf avi awb dts eac3 f4v flv gsm m4r m4v mpeg mpg mts ogv ra rm ts vob voc wmv"
+    "wav flac mp3 ogg oga opus spx aif aiff aifc au snd caf w64 rf64 sph m4a m4b mp4 mov 3gp aac wma webm mka mkv amr ac3 mp2 "
+    "mpc wv tta ape 3g2 3ga asf avi awb dff dsf dts eac3 f4v flv gsm m4r m4v mpeg mpg mts ogv ra rm ts vob voc wmv"
 )
 SUFFIXES = {f".{word}" for word in WORDS.split()}
 

@@ -27,6 +27,8 @@ OTHERS = {
     b"\xff\xd8\xff": ("a JPEG picture, not a recording", "not_audio"),
 }
 
+ENCRYPTED = "its sound is encrypted; get it without copy protection", "encrypted"
+
 
 class Layout(NamedTuple):
     """How a format divides a file into chunks with a name and a length."""
@@ -179,7 +181,7 @@ def _extent(
     rest = size - start
     if promised >= UNKNOWN_SIZE > rest or promised >= ENDLESS or (promised == 0 and not _is_chunk(file, start)):
         return Extent(0, rest, corrections, 0)
-    if size - end >= FOLLOWS and not _is_chunk(file, end):
+    if size - end >= FOLLOWS and not _is_chunk(file, end) and not _only_zeros(file, end):
         return Extent(promised, rest, corrections, 0)
     others = 0
     file.seek(end)
@@ -211,6 +213,15 @@ def _is_chunk(file: BinaryIO, place: int) -> bool:
     file.seek(place)
     name = file.read(4)
     return name.startswith(b"ID3") or (len(name) == 4 and name.isascii() and name.decode("ascii").isprintable())
+
+
+def _only_zeros(file: BinaryIO, place: int) -> bool:
+    """Whether a file was filled up from `place` on, as cards and recovery programs do."""
+    file.seek(place)
+    while part := file.read(1 << 16):
+        if part.strip(b"\0"):
+            return False
+    return True
 
 
 def mp3_frames(file: BinaryIO) -> int | None:

@@ -4,6 +4,7 @@ import contextlib
 import functools
 import io
 import json
+import re
 import tarfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
@@ -13,6 +14,7 @@ from telucodec.audio.folders import is_recording
 from telucodec.errors import AudioError
 
 PARQUET, TAR = ".parquet", ".tar"
+ARCHIVES = re.compile(r"\.(?:t(?:ar\.)?(?:gz|bz2|xz|zst)|zip|rar|7z)$", re.IGNORECASE)
 
 
 class Member(NamedTuple):
@@ -33,6 +35,15 @@ def is_pack(path: Path) -> bool:
     return path.suffix.lower() in (PARQUET, TAR)
 
 
+def unread(paths: Iterable[Path]) -> str | None:
+    """A sentence on the archives among files, which are not looked into; None if there are none."""
+    archives = sorted(str(path) for path in paths if ARCHIVES.search(path.name))
+    if not archives:
+        return None
+    remedy = "unless what they hold lies here, too, unpack them (.tar.gz to .tar: gunzip)"
+    return f"{len(archives)} archives are not looked into, such as {archives[0]!r}; {remedy}"
+
+
 def members(path: Path, columns: Iterable[str] = ()) -> Iterator[Member]:
     """The recordings in a file, in its order: those inside a pack, the file itself, or none.
 
@@ -40,7 +51,7 @@ def members(path: Path, columns: Iterable[str] = ()) -> Iterator[Member]:
         columns: of a parquet file that `row` shall have, where they are there. In a tar, `row` is the sample's JSON.
 
     Raises:
-        AudioError: a pack is damaged or holds no audio, or pyarrow is missing.
+        AudioError: a pack is damaged, holds no audio or several recordings a row, or pyarrow is missing.
     """
     if is_recording(path):
         yield Member(None, str(path), {})
@@ -69,6 +80,7 @@ def source(path: Path, key: str | None) -> Path | BinaryIO:
 def _tar_members(path: Path) -> Iterator[Member]:
     """Files with the name of a recording; a JSON file of the same name may say more of it."""
     rows: dict[str, dict[str, Any]] = {}
+    faults: dict[str, str] = {}
     names: dict[PurePosixPath, None] = {}  # in order
     with _tar(path) as tar:
         for member in tar:
@@ -78,7 +90,8 @@ def _tar_members(path: Path) -> Iterator[Member]:
             if place.suffix == ".json" and (content := tar.extractfile(member)):
                 try:
                     row = json.load(content)
-                except ValueError:
+                except (ValueError, RecursionError) as error:
+                    faults[_sample(place)] = f"{path}: {place} is not JSON ({error}); correct it and pack the tar anew"
                     continue
                 rows[_sample(place)] = row if isinstance(row, dict) else {}
             elif is_recording(Path(member.name)):
@@ -86,6 +99,8 @@ def _tar_members(path: Path) -> Iterator[Member]:
                     raise AudioError(f"{path}: holds two files of the name {place}; rename one of them")
                 names[place] = None
     for place in names:
+        if fault := faults.get(_sample(place)):  # it may name the speaker
+            raise AudioError(fault)
         yield Member(str(place), str(place), rows.get(_sample(place), {}))
 
 
@@ -142,10 +157,17 @@ def _audio_column(path: Path) -> str:
     """The name of the column of {bytes, path}."""
     from pyarrow.types import is_binary, is_large_binary
 
+    found = []
     for field in _parquet(path).schema_arrow:
         types = {inner.name: inner.type for inner in getattr(field.type, "fields", [])}
         if types.keys() >= {"bytes", "path"} and (is_binary(types["bytes"]) or is_large_binary(types["bytes"])):
-            return field.name
+            found.append(field.name)
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise AudioError(
+            f"{path}: {len(found)} columns of sound, {', '.join(found)}; write the file anew with one of them"
+        )
     names = ", ".join(_parquet(path).schema_arrow.names)
     raise AudioError(f"{path}: no column of {{bytes, path}} among {names}; take the file out, or store the sound in it")
 

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from telucodec.audio import endings, headers
+from telucodec.audio import endings, flac, headers
 from telucodec.audio.decoders import Recording, Undecodable, by_ffmpeg, by_libsndfile
 from telucodec.audio.mixing import Levels, mono
 from telucodec.audio.samples import FULL_SCALE, whole_numbers
@@ -181,7 +181,8 @@ def _recording(file: BinaryIO, size: int, head: bytes) -> Recording:
         return recording
     if is_wav and extent is None:
         return by_libsndfile(file)  # ffmpeg takes any length of a chunk before the samples for memory to allocate
-    if not headers.is_for_ffmpeg(head):
+    is_longer = head.startswith(b"fLaC") and flac.has_more(file, size)
+    if not is_longer and not headers.is_for_ffmpeg(head):
         with contextlib.suppress(Undecodable):
             recording = by_libsndfile(file, extent.corrections if extent else {})
             if extent and recording.container == "rf64" and recording.promised:
@@ -195,8 +196,12 @@ def _recording(file: BinaryIO, size: int, head: bytes) -> Recording:
         raise AudioError("several recordings joined into one file; split it before each header", "joined")
     if head[4:8] == b"ftyp":
         _check_boxes(endings.boxes(file, size))
+    if head.startswith(headers.ASF) and endings.is_protected_asf(file):
+        raise AudioError(*headers.ENCRYPTED)
     is_cut = extent.present < extent.promised if extent else endings.is_cut(file, size, head)
     recording = by_ffmpeg(file)
+    if is_longer:
+        recording.promised = None
     if is_cut:
         recording.fault = "truncated", "its last part is incomplete; copy it again"
         if recording.container == "asf":  # of which ffmpeg then guesses the length
@@ -208,7 +213,7 @@ def _check_boxes(boxes: endings.Boxes) -> None:
     """Raise if an MP4 file of these outermost boxes is not one whole recording that anybody may hear."""
     names = boxes.names
     if boxes.is_protected:
-        raise AudioError("its sound is encrypted; get it without copy protection", "encrypted")
+        raise AudioError(*headers.ENCRYPTED)
     if names.count(b"ftyp") > 1:
         raise AudioError("several MP4 files joined into one; split it before each `ftyp`", "joined")
     if not {b"moov", b"meta"} & set(names):

@@ -62,10 +62,7 @@ def each(sources: list[str], work: Callable[[str], None], fail_fast: bool) -> No
     faults = []
     for source in _with_progress(sources):
         try:
-            with warnings.catch_warnings(), named(source):
-                warnings.showwarning = lambda message, *_: print(f"telucodec: {source}: {message}", file=sys.stderr)  # noqa: B023
-                for category in (AudioWarning, OutOfReachWarning):
-                    warnings.simplefilter("always", category)
+            with warnings_of(f"telucodec: {source}"), named(source):
                 work(source)
         except CodecError as error:
             if fail_fast or len(sources) == 1:
@@ -74,6 +71,16 @@ def each(sources: list[str], work: Callable[[str], None], fail_fast: bool) -> No
     if faults:
         done = len(sources) - len(faults)
         raise CodecError(f"{done} of {len(sources)} inputs done; the others are bad:\n  " + "\n  ".join(faults))
+
+
+@contextlib.contextmanager
+def warnings_of(beginning: str) -> Iterator[None]:
+    """Warnings inside the block go to standard error, one line each."""
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_: print(f"{beginning}: {message}", file=sys.stderr)
+        for category in (AudioWarning, OutOfReachWarning):
+            warnings.simplefilter("always", category)
+        yield
 
 
 def _with_progress(sources: list[str]) -> Iterable[str]:

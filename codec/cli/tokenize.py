@@ -3,19 +3,21 @@
 import argparse
 
 from telucodec import dataset, load
+from telucodec.cli.jobs import warnings_of
 from telucodec.errors import CodecError
 
 
 def run(options: argparse.Namespace) -> None:
-    summary = dataset.write(
-        load(options.model),
-        options.folder,
-        options.output,
-        options.codebooks,
-        options.shard_size,
-        options.format,
-        options.jobs,
-    )
+    with warnings_of("telucodec"):
+        summary = dataset.write(
+            load(options.model),
+            options.folder,
+            options.output,
+            options.codebooks,
+            options.shard_size,
+            options.format,
+            options.jobs,
+        )
     rejected = summary.pop("rejected")
     for name, value in summary.items():
         print(f"{name:24} {value}")

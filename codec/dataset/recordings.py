@@ -1,6 +1,7 @@
 """The recordings of which a dataset is made: files below a folder, and those inside parquet files and tars there."""
 
 import os
+import warnings
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -8,7 +9,7 @@ import numpy as np
 
 from telucodec.audio import folders, packs
 from telucodec.audio.reading import read_with_notes
-from telucodec.errors import AudioError, DatasetError
+from telucodec.errors import AudioError, AudioWarning, DatasetError
 
 
 class Recording(NamedTuple):
@@ -34,6 +35,8 @@ def find(folder: Path, without: Path | None = None) -> list[Recording]:
     Args:
         without: a folder that is left out, if it lies there.
 
+    An `AudioWarning` names archives, which are not looked into.
+
     Raises:
         DatasetError: there are none, or a folder cannot be listed.
         AudioError: a parquet file or a tar is damaged or holds no audio, or pyarrow is missing.
@@ -49,9 +52,14 @@ def find(folder: Path, without: Path | None = None) -> list[Recording]:
     for file in files:
         path = file.relative_to(folder).as_posix()
         found += [Recording(f"{path}#{key}" if key else path, file, key) for key, _, _ in packs.members(file)]
+    archives = packs.unread(files)
     if not found:
         suffixes = ", ".join(sorted({*folders.SUFFIXES, packs.PARQUET, packs.TAR}))
-        raise DatasetError(f"{folder}: no recordings in it (looked for {suffixes})")
+        raise DatasetError(
+            f"{folder}: no recordings in it (looked for {suffixes})" + (f". {archives}" if archives else "")
+        )
+    if archives:
+        warnings.warn(archives, AudioWarning, stacklevel=2)
     return found
 
 

@@ -6,7 +6,7 @@ import io
 import json
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import networkx
@@ -15,6 +15,7 @@ from dvc.lock import LockError
 from dvc.repo import Repo
 
 from pipeline.common import files
+from pipeline.common import params as parameters
 from pipeline.common.stage import is_shallow
 
 LOCK_SECONDS = 60
@@ -127,6 +128,25 @@ def experiment(name: str) -> str | None:
     head = _git("rev-parse", "HEAD").strip()
     prefix = f"refs/exps/{head[:2]}/{head[2:]}/"
     return prefix + name if _git("for-each-ref", "--format=%(refname)", prefix + name).split() else None
+
+
+def finished(name: str, overrides: Mapping[str, object]) -> str | None:
+    """As `experiment`, if it has the parameters that these overrides give now.
+
+    Raises:
+        DvcError: there is one of this name with other parameters, or its parameters cannot be read.
+    """
+    reference = experiment(name)
+    if reference is None:
+        return None
+    remedy = f"choose another name, or first run `dvc exp remove {name}`"
+    try:
+        other = parameters.differing(file_at(reference, parameters.PATH), overrides)
+    except parameters.ParamsError as error:
+        raise DvcError(f"experiment {name} is there, but {error}; {remedy}") from None
+    if other:
+        raise DvcError(f"experiment {name} is there with other values of {', '.join(other)}; {remedy}")
+    return reference
 
 
 def file_at(revision: str, path: str | Path) -> str:

@@ -4,6 +4,7 @@ import contextlib
 import csv
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -81,6 +82,17 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: object) -> None:
     """Write JSON; floats are rounded to 6 significant digits, so that a diff shows changes and not rounding noise."""
     write_text(path, json.dumps(_rounded(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def one_line(name: str) -> str:
+    """A name with what would begin a new line, or control a terminal, as in Python's strings."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", lambda match: match[0].encode("unicode_escape").decode(), name)
+
+
+def as_code(name: str) -> str:
+    """A name in a line of Markdown."""
+    line = one_line(name)
+    return f"`` {line} ``" if "`" in line else f"`{line}`"
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:

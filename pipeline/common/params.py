@@ -11,6 +11,7 @@ import difflib
 import json
 import sys
 from collections.abc import Mapping
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,6 +54,21 @@ def load_with(overrides: Mapping[str, object], path: str | Path = PATH) -> Param
     return _validate(_merged(_read(path), overrides, "overrides"), "overrides")
 
 
+def differing(text: str, overrides: Mapping[str, object], path: str | Path = PATH) -> list[str]:
+    """The keys, beside those of `tracking`, whose values in the text of another parameter file are not those of `load_with`.
+
+    Raises:
+        ParamsError: as `load_with`, and if the text is no valid parameter file.
+    """
+    try:
+        other = _validate(parse(text, "its parameters"), "its parameters")
+    except YamlError as error:
+        raise ParamsError(str(error)) from None
+    mine = load_with(overrides, path)
+    names = [name for name in keys() if not name.startswith("tracking.")]
+    return [name for name in names if attrgetter(name)(mine) != attrgetter(name)(other)]
+
+
 def keys(model: type[BaseModel] = Params) -> list[str]:
     """The dotted keys of all parameters; presets are no parameters."""
     names = []
@@ -87,6 +103,10 @@ def _read(path: str | Path) -> object:
         return parse(Path(path).read_text(encoding="utf-8"), path)
     except FileNotFoundError:
         raise ParamsError(f"{path}: no such file; run this in the folder that holds params.yaml") from None
+    except OSError as error:
+        raise ParamsError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise ParamsError(f"{path}: not UTF-8 ({error}); save it as UTF-8") from None
     except YamlError as error:
         raise ParamsError(str(error)) from None
 

@@ -12,7 +12,12 @@ def address() -> str | None:
     """The server that PREFECT_API_URL or Prefect's profile names; None: a flow starts its own."""
     from prefect.settings import Settings
 
-    return Settings().api.url
+    try:
+        return Settings().api.url
+    except ValueError:
+        if "PREFECT_API_URL" in os.environ:  # `fault` says why it is none
+            return os.environ["PREFECT_API_URL"]
+        raise
 
 
 def fault(address: str) -> str | None:

@@ -57,11 +57,15 @@ def find(name: str, root: str, data: Data) -> Corpus:
     )  # and packs in theirs, to read once
     items = [item for relative, file in in_order for item in _items(relative, file, layout, pattern)]
     ignored = len(entries) - len({item.file for item in items})
+    archives = packs.unread(entries)
     if not items:
         suffixes = " ".join(sorted({*folders.SUFFIXES, packs.PARQUET, packs.TAR}))
+        more = f". {archives}" if archives else ""
         raise StageError(
-            f"{key} is {root!r}: no recording in {folder} ({ignored} other files). Searched for {suffixes}"
+            f"{key} is {root!r}: no recording in {folder} ({ignored} other files). Searched for {suffixes}{more}"
         )
+    if archives:
+        print(f"warning: {archives}")
     said = _said(folder, entries, data, layout) if name == "data" else {}
     if said:
         named = _named(items, said)

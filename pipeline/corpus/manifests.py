@@ -147,6 +147,7 @@ class Matcher:
     def __init__(self, paths: Iterable[str]):
         self._whole: dict[str, str] = {}
         self._by_name: dict[str, list[str]] = defaultdict(list)
+        self._by_folder: dict[tuple[str, ...], dict[str, list[str]]] = {}
         for path in paths:
             self._whole[_composed(path)] = path
             name = _composed(PurePosixPath(path).name)
@@ -164,12 +165,26 @@ class Matcher:
         if whole := next((end for end in ends if end in self._whole), None):
             return self._whole[whole]
         candidates = self._by_name.get(wanted[0] if wanted else "", [])
-        if len(candidates) < 2:
-            return candidates[0] if candidates else None
-        best = sorted(candidates, key=lambda path: agreement(path, entry))[::-1]
-        if agreement(best[0], entry) == agreement(best[1], entry):
-            raise LookupError(f"{entry} may be {best[0]} or {best[1]}")
-        return best[0]
+        for depth in range(1, len(wanted)):
+            if len(candidates) < 2:
+                break
+            nearer = self._divided(candidates, wanted[:depth]).get(wanted[depth])
+            if nearer is None:
+                break
+            candidates = nearer
+        if len(candidates) > 1:
+            raise LookupError(f"{entry} may be {candidates[0]} or {candidates[1]}")
+        return candidates[0] if candidates else None
+
+    def _divided(self, paths: list[str], end: tuple[str, ...]) -> dict[str, list[str]]:
+        """Paths with the same end, by the folder before it; kept, as thousands of entries may have that end."""
+        if end not in self._by_folder:
+            groups: dict[str, list[str]] = defaultdict(list)
+            for path in paths:
+                parts = _parts(path)
+                groups[parts[len(end)] if len(end) < len(parts) else ""].append(path)
+            self._by_folder[end] = groups
+        return self._by_folder[end]
 
 
 def agreement(path: str, entry: str) -> int:

@@ -176,7 +176,10 @@ def _frequent(keys: np.ndarray) -> Iterator[tuple[int, int]]:
 
 def report(pairs: Sequence[Pair]) -> str:
     """The pairs as Markdown."""
-    lines = [f"- `{other.path}` ({other.split}) sounds like `{one.path}` ({one.split})" for one, other in pairs]
+    lines = [
+        f"- {files.as_code(other.path)} ({other.split}) sounds like {files.as_code(one.path)} ({one.split})"
+        for one, other in pairs
+    ]
     return "\n".join(["# Recordings that sound like one of another split", "", *(lines or ["None."]), ""])
 
 

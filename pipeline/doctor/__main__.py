@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterator
 from importlib import metadata
+from pathlib import Path
 
 from packaging.requirements import Requirement
 
@@ -59,7 +60,9 @@ def packages() -> Iterator[Finding]:
 
 
 def settings() -> Iterator[Finding]:
-    """params.yaml, and the folders that it names."""
+    """This folder, params.yaml, and the folders that it names."""
+    if not os.access(".", os.W_OK):
+        yield Finding("folder", "fault", f"{Path.cwd()} cannot be written", "copy it to where you may write")
     try:
         params = parameters.load()
     except parameters.ParamsError as error:

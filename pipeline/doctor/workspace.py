@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,10 +17,12 @@ TEMPORARY = Path(".dvc/tmp")
 
 def git() -> Iterator[Finding]:
     """The repository, who commits, and what differs from the last commit."""
-    if _git("rev-parse", "--is-inside-work-tree") != "true":
-        yield Finding(
-            "git", "fault", "no repository here", "clone the project, or `git init` and commit; experiments need it"
-        )
+    if shutil.which("git") is None:
+        yield Finding("git", "fault", "not installed", "install it; experiments need it")
+        return
+    looked = subprocess.run(["git", "rev-parse", "--is-inside-work-tree"], capture_output=True, text=True)
+    if looked.stdout.strip() != "true":
+        yield _no_repository(looked.stderr)
         return
     if not _git("rev-parse", "--verify", "--quiet", "HEAD"):
         yield Finding("git", "fault", "no commit yet", "git add . && git commit")
@@ -45,12 +48,23 @@ def git() -> Iterator[Finding]:
         yield Finding("workspace", "note", what, "commit them, or go back: git restore . && dvc checkout")
 
 
+def _no_repository(said: str) -> Finding:
+    """Why git finds no repository, when it said this."""
+    if not any((folder / ".git").exists() for folder in (Path.cwd(), *Path.cwd().parents)):
+        remedy = "clone the project, or `git init` and commit; experiments need it"
+        return Finding("git", "fault", "no repository here", remedy)
+    words, *more = [line.strip() for line in said.splitlines() if line.strip()] or ["no working tree"]
+    # It is damaged, or of another user, and then the last line is a command that helps.
+    return Finding("git", "fault", words.removeprefix("fatal: "), more[-1] if more else "clone the project again")
+
+
 def dvc() -> Iterator[Finding]:
     """Whether another process uses DVC here, and what ended experiments left behind."""
     if not Path(".dvc").is_dir():
         yield Finding("DVC", "fault", "not set up here", "run this in the folder that holds dvc.yaml")
         return
     held, dead = _locks()
+    held += [pid for pid in _main_lock() if pid not in held]
     if held:
         yield Finding("DVC lock", "note", f"held by process {', '.join(map(str, held))}", "wait for it, or end it")
     elif dead:
@@ -83,9 +97,21 @@ def _locks() -> tuple[list[int], list[int]]:
     return living, sorted(holders - set(living))
 
 
-def _git(*arguments: str) -> str:
+def _main_lock() -> list[int]:
+    """The process that holds the lock of all of DVC, as `dvc add` and `dvc pull` do."""
     try:
-        done = subprocess.run(["git", *arguments], capture_output=True, text=True)
-    except FileNotFoundError:  # git is not installed
-        return ""
+        import fcntl
+
+        with (TEMPORARY / "lock").open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return [int(file.read().split()[0])]
+    except (ImportError, OSError, ValueError, IndexError):  # Windows has no fcntl
+        pass
+    return []
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], capture_output=True, text=True)
     return done.stdout.strip() if done.returncode == 0 else ""

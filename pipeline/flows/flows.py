@@ -104,7 +104,14 @@ def run_experiments(file: str = "experiments.yaml", if_busy: IfBusy = "wait") ->
     with workspace.recorded(UUID(str(flow_run.id))):
         for experiment in experiments:
             row: dict[str, object] = {"experiment": experiment.name, "overrides": json.dumps(experiment.overrides)}
-            if dvc_repo.experiment(experiment.name):
+            try:
+                reference = dvc_repo.finished(experiment.name, experiment.overrides)
+            except dvc_repo.DvcError as error:
+                log.error(str(error))
+                failed.append(experiment.name)
+                rows.append(row | {"failed": str(error)})
+                continue
+            if reference:
                 log.info(f"{experiment.name} is finished; to run it again, first `dvc exp remove {experiment.name}`")
             else:
                 state = train_codec(experiment.overrides, experiment.name, if_busy=if_busy, return_state=True)

@@ -14,6 +14,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from pipeline.common import params, tables
+from pipeline.common.dvc_repo import DvcError
 from pipeline.ladder import page, plan, reasons, runs
 
 
@@ -27,7 +28,7 @@ def main() -> None:
         rungs, undone = (
             perform(group, ladder.seeds, arguments.jobs) for group in (plan.ladder(ladder), plan.without(ladder))
         )
-    except (ValueError, RuntimeError, subprocess.CalledProcessError) as error:
+    except (ValueError, RuntimeError, subprocess.CalledProcessError, DvcError) as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit("interrupted; run the same command to continue")

@@ -30,13 +30,13 @@ def perform(run: Run, seed: int) -> Result:
 
     Raises:
         RuntimeError: DVC failed for a reason other than a training that ended itself.
-        DvcError: in this clone DVC cannot keep experiments.
+        DvcError: there is an experiment of this name with other parameters, or in this clone DVC cannot keep experiments.
     """
     name = run.experiment(seed)
-    if dvc_repo.experiment(name):
+    overrides = run.overrides | {"train.seed": seed}
+    if dvc_repo.finished(name, overrides):
         return read(name)
     dvc_repo.refuse_shallow()
-    overrides = run.overrides | {"train.seed": seed}
     command = [sys.executable, "-m", "dvc", "exp", "run", "--temp", "--name", name]
     for key, value in overrides.items():
         command += ["--set-param", f"{key}={json.dumps(value, ensure_ascii=False)}"]

@@ -150,6 +150,16 @@ def test_a_name_that_is_not_utf8_is_rejected_and_shown(workspace, change, corpus
     assert "caf\\xe9.wav" in files.REJECTED.read_text(encoding="utf-8")
 
 
+def test_any_name_is_on_one_line_of_the_lists(workspace, change, corpus):
+    for name in ("a\n- `b`.wav", "\u2028\x1b[2J.wav"):
+        (corpus / name).write_bytes(b"x")
+    discover.main(change(workspace, {"data.root": str(corpus), "data.max_rejected_fraction": 0.5}))
+    listed = [line for line in files.REJECTED.read_text(encoding="utf-8").splitlines() if line.startswith("- ")]
+    assert [line.split(".wav")[0] for line in listed] == [r"- `` a\n- `b`", r"- `\u2028\x1b[2J"]
+    with pytest.raises(StageError, match=r"\n  a\\n- `b`\.wav: not_audio, .*\n  \\u2028\\x1b\[2J\.wav: not_audio"):
+        run(workspace, change, data__root=str(corpus), data__max_rejected_fraction=0.0)
+
+
 def test_links_lead_to_recordings_but_not_in_circles(workspace, change, corpus, tmp_path):
     elsewhere = tmp_path / "elsewhere"
     (corpus / "speaker9").rename(elsewhere)

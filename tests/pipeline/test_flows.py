@@ -141,6 +141,14 @@ def test_a_killed_list_of_experiments_leaves_the_workspace_as_it_was_and_goes_on
     assert "continuing after epoch 3" in output
 
 
+def test_a_list_whose_experiment_has_other_values_now_is_refused(project, quarter):
+    path = project.folder / "list.yaml"
+    path.write_text(yaml.safe_dump([{"name": quarter[0], "overrides": {"loss.mse_weight": 0.3}}]))
+    output = project.run("experiments", path.name, code=1)
+    assert "experiment quarter is there with other values of loss.mse_weight; choose another name" in output
+    assert "1 of 1 failed: quarter" in output
+
+
 @pytest.mark.parametrize(
     "override, said",
     [("loss.mse_wieght=1", "did you mean loss.mse_weight"), ("loss.mse_weight=-1", "greater than or equal to 0")],

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 
@@ -72,6 +73,27 @@ def test_the_default_voices_fill_all_splits():
     assert set(splits[:4]) == {"train", "validation", "test"}
     del splits[settings.sample.voices :]
     assert (splits.count("train"), splits.count("validation"), splits.count("test")) == (10, 2, 2)
+
+
+# What a full disk does to a program, without filling one.
+FULL_DISK = """
+import resource
+
+from pipeline import sample
+from pipeline.common import stage
+
+if __name__ == "__main__":
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+    stage.run(sample.main)
+"""
+
+
+def test_a_full_disk_is_named_and_leaves_nothing_half_written(workspace):
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    (workspace / "full_disk.py").write_text(FULL_DISK)
+    ended = subprocess.run([sys.executable, "full_disk.py"], capture_output=True, text=True, env=environment)
+    assert ended.returncode == 1 and "\nerror: no space left in " in "\n" + ended.stderr
+    assert list((workspace / "data").rglob("*.wav")) == []
 
 
 def test_nothing_is_spoken_when_there_are_recordings(workspace, change, capsys):

@@ -2,6 +2,7 @@
 
 import fractions
 import struct
+import uuid
 
 import av
 import numpy as np
@@ -134,6 +135,48 @@ def test_an_encrypted_recording_is_refused(tmp_path, spoken, codec):
     """Without its key some codecs make noise of it."""
     key = {"encryption_scheme": "cenc-aes-ctr", "encryption_key": "1" * 32, "encryption_kid": "2" * 32}
     path = recordings.write(tmp_path / "x.m4a", spoken(1.0, 0, 48000), 48000, codec, "mp4", **key)
-    with pytest.raises(AudioError, match=r"x\.m4a: its sound is encrypted; get it without copy protection") as refused:
+    assert is_refused_as_encrypted(path)
+
+
+def is_refused_as_encrypted(path):
+    with pytest.raises(AudioError, match=r"its sound is encrypted; get it without copy protection") as refused:
         read(path, RATE)
-    assert refused.value.reason == "encrypted"
+    return refused.value.reason == "encrypted"
+
+
+def test_aac_in_wav_is_read_where_its_frames_have_headers(tmp_path, spoken):
+    frames = recordings.write(tmp_path / "x.aac", spoken(3.1), RATE, "aac", "adts").read_bytes()
+    kind = struct.pack("<4sIHHIIHH", b"fmt ", 16, 0xFF, 1, RATE, 6000, 1, 0)
+    sound = struct.pack("<4sI", b"data", len(frames)) + frames + bytes(len(frames) % 2)
+    size = struct.pack("<I", 4 + len(kind + sound))
+    (tmp_path / "x.wav").write_bytes(b"RIFF" + size + b"WAVE" + kind + sound)
+    assert is_like(read(tmp_path / "x.wav", RATE), spoken(3.1), delay=0.2)
+    recordings.write(tmp_path / "y.wav", spoken(3.1), RATE, "aac", "wav")
+    with pytest.raises(AudioError, match=r"y\.wav: AAC in WAV without frames' lengths"):
+        read(tmp_path / "y.wav", RATE)
+
+
+def test_encrypted_matroska_is_refused(tmp_path, spoken):
+    path = recordings.write(tmp_path / "x", spoken(1.0, 0, 48000), 48000, "libopus", "webm", seekable=False)
+    content = path.read_bytes()
+    place = content.index(b"\x73\xc5\x88")  # the track's number, language and lacing give their bytes
+    encryption = bytes.fromhex("6d8092 62408f 50338101 503588 47e18105 47e28101")
+    path.write_bytes(content[:place] + encryption + content[place + 21 :])
+    assert is_refused_as_encrypted(path)
+
+
+@pytest.mark.parametrize(
+    "identifier",
+    [
+        "2211b3fb-bd23-11d2-b4b7-00a0c955fc6e",
+        "298ae614-2622-4c17-b935-dae07ee9289c",
+        "43058533-6981-49e6-9b74-ad12cb86d58c",
+    ],
+)
+def test_encrypted_asf_is_refused(tmp_path, spoken, identifier):
+    path = recordings.write(tmp_path / "x", spoken(1.0), RATE, "wmav2", "asf")
+    content = path.read_bytes()
+    size, objects = struct.unpack_from("<QI", content, 16)
+    more = uuid.UUID(identifier).bytes_le + struct.pack("<Q", 40) + bytes(16)
+    path.write_bytes(content[:16] + struct.pack("<QI", size + 40, objects + 1) + content[28:30] + more + content[30:])
+    assert is_refused_as_encrypted(path)

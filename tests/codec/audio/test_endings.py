@@ -1,6 +1,10 @@
 """A recording that ends within its last part says so where its format states no length of the whole."""
 
+import struct
+
+import numpy as np
 import pytest
+import soxr
 
 from telucodec.audio.reading import read_with_notes
 from tests.codec.audio import recordings
@@ -73,3 +77,32 @@ def test_joined_recordings_of_a_browser_are_read_to_the_end(tmp_path, spoken):
     recordings.write(tmp_path / "a", spoken(3.0, 0, 48000), 48000, "libopus", "webm", seekable=False)
     sound = read_with_notes(joined(tmp_path / "x.webm", *[tmp_path / "a"] * 2), RATE)
     assert len(sound.samples) / RATE == pytest.approx(6.0, abs=0.1) and sound.fault is None
+
+
+def dsd(form, audio):
+    """A file of DSD of 2.8 MHz, made by a modulator of the first order."""
+    density = soxr.resample(audio / 4 + 0.5, RATE, 176 * RATE)
+    bits = np.diff(np.floor(np.cumsum(density)), prepend=0).astype(np.uint8)
+    if form == "dsf":
+        content = np.packbits(bits, bitorder="little").tobytes()
+        content += bytes(-len(content) % 4096)
+        kind = struct.pack("<4sQIIIIIIQII", b"fmt ", 52, 1, 0, 1, 1, 176 * RATE, 1, len(bits), 4096, 0)
+        rest = kind + struct.pack("<4sQ", b"data", 12 + len(content)) + content
+        return struct.pack("<4sQQQ", b"DSD ", 28, 28 + len(rest), 0) + rest
+
+    def chunk(name, content):
+        return name + struct.pack(">Q", len(content)) + content + bytes(len(content) % 2)
+
+    kind = chunk(b"FS  ", struct.pack(">I", 176 * RATE)) + chunk(b"CHNL", b"\0\1C000") + chunk(b"CMPR", b"DSD \x01x")
+    sound = chunk(b"DSD ", np.packbits(bits).tobytes())
+    return chunk(b"FRM8", b"DSD " + chunk(b"FVER", b"\1\5\0\0") + chunk(b"PROP", b"SND " + kind) + sound)
+
+
+@pytest.mark.parametrize("form", ["dsf", "dff"])
+def test_dsd_is_read_and_says_so_when_it_is_cut(tmp_path, spoken, form):
+    path = tmp_path / "x"
+    path.write_bytes(dsd(form, spoken(1.0)))
+    sound = read_with_notes(path, RATE)
+    assert sound.fault is None and len(sound.samples) / RATE == pytest.approx(1.0, abs=0.01)
+    assert np.corrcoef(sound.samples[100:15900], spoken(1.0)[100:15900])[0, 1] > 0.9
+    assert read_with_notes(cut(path, 0.6), RATE).fault == "truncated"

@@ -71,6 +71,31 @@ def test_flac_of_unknown_length(tmp_path, spoken):
     assert read_with_notes(cut(path, 0.7), RATE).fault == "truncated"
 
 
+@pytest.mark.parametrize("rate, channels, subtype", [(16000, 1, "PCM_16"), (44100, 2, "PCM_24"), (17000, 1, "PCM_16")])
+def test_flac_with_more_samples_than_its_header_says(tmp_path, spoken, rate, channels, subtype):
+    path = tmp_path / "x.flac"
+    soundfile.write(path, np.stack([spoken(3.1, 0, rate)] * channels, 1), rate, subtype=subtype)
+    content = path.read_bytes()
+    for stated, behind in ((0, b""), (rate, b""), (rate, bytes(5000)), (1, b"TAG" + bytes(125))):
+        field = int.from_bytes(content[18:26], "big") >> 36 << 36 | stated
+        path.write_bytes(content[:18] + field.to_bytes(8, "big") + content[26:] + behind)
+        sound = read_with_notes(path, rate)
+        assert len(sound.samples) == round(3.1 * rate) and not sound.notes
+
+
+def test_flac_with_headers_that_differ_is_refused(tmp_path, spoken):
+    path = tmp_path / "x.flac"
+    soundfile.write(path, spoken(1.5), RATE)
+    content = path.read_bytes()
+    header = b"\0" + content[5:42]
+    path.write_bytes(content[:4] + header + content[4:])
+    assert seconds(path) == 1.5  # the same one twice
+    other = header[:14] + (3 * RATE << 4 | header[16] & 15).to_bytes(3, "big") + header[17:]
+    path.write_bytes(content[:4] + header + other + content[42:])
+    with pytest.raises(AudioError, match=r"x\.flac: several headers \(STREAMINFO\) that differ; convert it to WAV"):
+        seconds(path)
+
+
 def test_damage_in_flac_is_noticed(tmp_path, spoken):
     soundfile.write(tmp_path / "x.flac", spoken(30.0), RATE)
     content = bytearray((tmp_path / "x.flac").read_bytes())
@@ -136,9 +161,11 @@ def test_what_follows_the_last_frame_of_mp3_is_not_missing_sound(tmp_path, spoke
 
 def test_joined_flac_files_are_refused(tmp_path, spoken):
     soundfile.write(tmp_path / "a.flac", spoken(1.5), RATE)
-    path = joined(tmp_path / "x.flac", *[tmp_path / "a.flac"] * 2)
-    with pytest.raises(AudioError, match="several FLAC recordings joined"):
-        seconds(path)
+    soundfile.write(tmp_path / "b.flac", spoken(3.0), RATE)
+    for other in "ab":
+        path = joined(tmp_path / "x.flac", tmp_path / "a.flac", tmp_path / f"{other}.flac")
+        with pytest.raises(AudioError, match=r"several .*recordings joined"):
+            seconds(path)
 
 
 @pytest.mark.parametrize("size", [0, 4000, 0x7FFFFFFF, 0xFFFFFFFF])
@@ -166,6 +193,29 @@ def test_what_follows_the_samples_is_not_read_as_sound(tmp_path, spoken):
     ):
         path.write_bytes(content + more)
         assert seconds(path) == 3.1
+
+
+@pytest.mark.parametrize("form", ["WAV", "AU", "CAF", "AIFF"])
+def test_zeros_that_fill_a_file_up_are_not_read_as_sound(tmp_path, spoken, form):
+    path = tmp_path / "x.wav"
+    soundfile.write(path, spoken(3.1), RATE, format=form)
+    path.write_bytes(path.read_bytes() + bytes(100_000))
+    sound = read_with_notes(path, RATE)
+    assert len(sound.samples) == 3.1 * RATE and not sound.notes
+
+
+def test_a_chunk_that_ffmpeg_fills_up_is_whole(tmp_path, spoken):
+    path = tmp_path / "x.w64"
+    soundfile.write(path, spoken(3.2, 0, 8000), 8000, format="W64", subtype="GSM610")
+    content = bytearray(path.read_bytes())
+    place = content.index(b"data\xf3\xac\xd3\x11") + 16
+    size = struct.unpack_from("<Q", content, place)[0]
+    whole = 65 * ((size - 24) // 65)  # bytes of blocks of 40 ms
+    content[place : place + 8] = struct.pack("<Q", 24 + whole + 7)
+    path.write_bytes(content[: place + 8 + whole] + bytes(7))
+    sound = read_with_notes(path, 8000)
+    assert not sound.notes and len(sound.samples) / 8000 == pytest.approx(3.2, abs=0.04)
+    assert read_with_notes(cut(path, 0.6), 8000).fault == "truncated"
 
 
 def test_a_header_without_samples_has_none(tmp_path):

@@ -154,3 +154,17 @@ def test_a_folder_without_recordings_is_refused(telu, tmp_path, folder, said):
     with pytest.raises(DatasetError, match=said):
         dataset.write(telu, tmp_path / folder, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_archives_are_named(models, recordings, tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "x.tar.gz").write_bytes(b"x")
+    command = ["tokenize", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--model", str(models)]
+    said = "1 archives are not looked into, such as"
+    assert main(command) == 1
+    error = capsys.readouterr().err
+    assert "no recordings in it" in error and said in error
+    (tmp_path / "in" / "1.wav").write_bytes((recordings / "1.wav").read_bytes())
+    assert main(command) == 0
+    (warning,) = [line for line in capsys.readouterr().err.splitlines() if said in line]
+    assert warning.startswith("telucodec: ")

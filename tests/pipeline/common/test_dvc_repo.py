@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 import threading
 import time
@@ -7,6 +8,7 @@ import pytest
 from dvc.repo import Repo
 
 from pipeline.common import dvc_repo
+from tests.pipeline.conftest import ROOT
 
 
 @pytest.fixture
@@ -62,3 +64,27 @@ def test_a_fault_in_dvc_yaml_leaves_dvc_lock_as_it_is(finished):
     Path("dvc.yaml").write_text("stages: [")
     dvc_repo.repair()
     assert Path("dvc.lock").read_text() == newer
+
+
+def test_an_experiment_of_other_parameters_is_not_taken_for_finished(repo, change):
+    def git(*arguments):
+        return subprocess.run(["git", *arguments], check=True, capture_output=True, text=True).stdout.strip()
+
+    for key in ("user.name", "user.email"):
+        git("config", key, "t@example.org")
+    shutil.copy(ROOT / "params.yaml", ".")
+    git("add", "params.yaml")
+    git("commit", "-qm", "start")
+    head = git("rev-parse", "HEAD")
+    change(Path(), {"loss.mse_weight": 0.25, "tracking.wandb": "disabled"})
+    git("commit", "-qam", "as `dvc exp run` commits it")
+    git("update-ref", f"refs/exps/{head[:2]}/{head[2:]}/quarter", "HEAD")
+    git("reset", "-q", "--hard", head)
+    assert dvc_repo.finished("other", {}) is None
+    assert dvc_repo.finished("quarter", {"loss.mse_weight": 0.25}) == f"refs/exps/{head[:2]}/{head[2:]}/quarter"
+    said = "experiment quarter is there with other values of loss.mse_weight; choose another name"
+    with pytest.raises(dvc_repo.DvcError, match=said):
+        dvc_repo.finished("quarter", {})
+    change(Path(), {"train.epochs": 3})  # not committed
+    with pytest.raises(dvc_repo.DvcError, match=r"other values of train\.epochs;"):
+        dvc_repo.finished("quarter", {"loss.mse_weight": 0.25})

@@ -6,6 +6,7 @@ import unicodedata
 import pytest
 
 from pipeline.common.stage import StageError
+from pipeline.corpus import manifests
 
 LISTS = {
     "list.tsv": "path\tspeaker\n{0}\tanna\n{1}\tbela\n",
@@ -39,7 +40,7 @@ def test_a_manifest_names_the_speakers(recorded, speakers, name, zipped):
             "path\tspeaker\nx/9.wav\ty\n",
             "no recording is named by the manifest: it has 'x/9.wav', and the folder 'a/1.wav'",
         ),
-        ("path\tspeaker\n1.wav\ty\n", "1.wav may be b/1.wav or a/1.wav; write longer paths"),
+        ("path\tspeaker\n1.wav\ty\n", "1.wav may be a/1.wav or b/1.wav; write longer paths"),
         ("path\tspeaker\na/1.wav\tx\na/1.wav\ty\n", "a/1.wav has several speakers, x and y"),
         ("path\tspeaker\na/1.wav\tx\n./a/1\ty\n", "names a/1.wav twice, as 'a/1.wav' of x and as './a/1' of y; remove"),
         ("", "no column of the path"),
@@ -127,3 +128,15 @@ def test_a_name_that_macos_took_apart_is_the_same(recorded, speakers, forms):
 def test_a_manifest_that_is_not_there_is_named(recorded, speakers):
     with pytest.raises(StageError, match=r"data\.manifest is 'no\.tsv', but there is no file"):
         speakers(recorded("a/1.wav"), manifest="no.tsv")
+
+
+def test_thousands_of_equal_names_are_told_apart_by_their_folders_without_comparing_all(monkeypatch):
+    paths = [f"top/{number}/audio/1.wav" for number in range(3000)]
+    compared = []
+    parts = manifests._parts
+    monkeypatch.setattr(manifests, "_parts", lambda path: compared.append(path) or parts(path))
+    matcher = manifests.Matcher(paths)
+    assert [matcher.find(path.removeprefix("top/")) for path in paths] == paths
+    assert len(compared) < 5 * len(paths)
+    with pytest.raises(LookupError, match=r"1\.wav may be top/0/audio/1\.wav or top/1/audio/1\.wav"):
+        matcher.find("other/audio/1.wav")

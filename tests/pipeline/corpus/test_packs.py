@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import re
 import tarfile
 
 import numpy as np
@@ -182,3 +183,36 @@ def test_parquet_without_sound_is_named(tmp_path, speakers, name, cell):
     pq.write_table(pyarrow.table({name: [cell]}), tmp_path / "c" / "x.parquet")
     with pytest.raises(StageError, match=rf"x\.parquet: no column of \{{bytes, path\}} among {name}"):
         speakers(tmp_path / "c")
+
+
+def test_two_columns_of_sound_in_parquet_are_named(tmp_path, spoken, speakers):
+    noisy = [{"bytes": b"x", "path": "x"}] * 7
+    folder = parquet(tmp_path / "c" / "x.parquet", spoken, noisy=noisy)
+    with pytest.raises(StageError, match=r"x\.parquet: 2 columns of sound, audio, noisy; write the file anew with one"):
+        speakers(folder)
+
+
+@pytest.mark.parametrize(
+    "row", [b'{"speaker": "anna"', b'{"speaker": "\xff"}', b"[" * 100_000], ids=["cut", "bytes", "deep"]
+)
+def test_broken_json_of_a_recording_in_a_tar_is_named(tmp_path, spoken, speakers, row):
+    (tmp_path / "c").mkdir()
+    with tarfile.open(tmp_path / "c" / "x.tar", "w") as tar:
+        add(tar, "k/b.json", row)
+        add(tar, "k/a.flac", sound(spoken, 1))
+    assert speakers(tmp_path / "c") == {"x.tar#k/a.flac": "k"}  # it is of another sample
+    with tarfile.open(tmp_path / "c" / "x.tar", "a") as tar:
+        add(tar, "k/b.flac", sound(spoken, 2))
+    with pytest.raises(StageError, match=r"x\.tar: k/b\.json is not JSON .*; correct it and pack the tar anew"):
+        speakers(tmp_path / "c")
+
+
+@pytest.mark.parametrize("name", ["x.tar.gz", "x.TGZ", "x.tar.zst", "x.zip"])
+def test_archives_are_named_beside_recordings_and_without(tmp_path, spoken, recorded, speakers, name, capsys):
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / name).write_bytes(b"x")
+    said = rf"1 archives are not looked into, such as '.*{re.escape(name)}'; .*, unpack them \(\.tar\.gz to \.tar: gunzip\)"
+    with pytest.raises(StageError, match=rf"no recording .*{said}"):
+        speakers(tmp_path / "c")
+    assert list(speakers(recorded("a/1.wav"))) == ["a/1.wav"]
+    assert re.search(f"warning: .*{said}", capsys.readouterr().out)

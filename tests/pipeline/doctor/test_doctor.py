@@ -2,6 +2,7 @@ import json
 import os
 import socket
 import subprocess
+import sys
 
 import pytest
 
@@ -93,6 +94,53 @@ def test_a_folder_that_is_not_there(workspace, change):
     assert found(doctor.settings)["params.yaml"].state == "fault"
 
 
+@pytest.mark.parametrize("content, words", [(b"a: \xff", "not UTF-8"), (None, "cannot be read: Is a directory")])
+def test_parameters_that_cannot_be_read(workspace, content, words):
+    (workspace / "params.yaml").unlink()
+    (workspace / "params.yaml").mkdir() if content is None else (workspace / "params.yaml").write_bytes(content)
+    assert found(doctor.settings)["params.yaml"].value.startswith(f"params.yaml: {words}")
+
+
 def test_codecs_and_judges_are_listed():
     names = {finding.what for finding in doctor.others()}
     assert {"codec opus", "codec speex", "judge dnsmos"} <= names
+
+
+def test_a_repository_of_another_user_or_damaged_is_not_taken_for_none(repository, monkeypatch):
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    finding = found(workspace.git)["git"]
+    assert "dubious ownership" in finding.value and finding.remedy.startswith(
+        "git config --global --add safe.directory"
+    )
+    monkeypatch.delenv("GIT_TEST_ASSUME_DIFFERENT_OWNER")
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(repository))
+    (repository / "whole" / ".git" / "HEAD").unlink()
+    finding = found(workspace.git)["git"]
+    assert finding.value.startswith("not a git repository") and finding.remedy == "clone the project again"
+
+
+def test_without_git(repository, monkeypatch):
+    monkeypatch.setenv("PATH", str(repository))
+    assert found(workspace.git)["git"].value == "not installed"
+
+
+def test_who_holds_the_lock_of_all_of_dvc(repository):
+    path = repository / "whole" / ".dvc" / "tmp" / "lock"
+    hold = "import sys, zc.lockfile; lock = zc.lockfile.LockFile(sys.argv[1]); print(flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", hold, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        holder.stdout.readline()
+        assert found(workspace.dvc)["DVC lock"].value == f"held by process {holder.pid}"
+        holder.communicate(b"\n")
+    assert found(workspace.dvc)["DVC lock"].value == "free"
+
+
+def test_a_prefect_server_whose_address_is_none(monkeypatch):
+    monkeypatch.setenv("PREFECT_API_URL", "http://[::1")
+    finding = doctor.prefect()
+    assert finding.state == "fault" and finding.value == "http://[::1: Invalid IPv6 URL"
+
+
+def test_a_folder_that_cannot_be_written(workspace, monkeypatch):
+    assert "folder" not in found(doctor.settings)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write anywhere
+    assert found(doctor.settings)["folder"].state == "fault"
