@@ -244,7 +244,8 @@ def _ffmpeg_blocks(container: Any, stream: Any, recording: Recording) -> Iterato
             if packet is None:
                 break
             packets += packet.size > 0
-            losses.add_packet(bytes(packet))
+            if packet.size:
+                losses.add_packet(memoryview(packet))
             decoded = packet.decode()
             last = "" if packet.size else last  # ffmpeg ends with an empty packet
         except av.PatchWelcomeError as error:

@@ -20,9 +20,10 @@ class Losses:
         self._is_short = False
         self._end: float | None = None
 
-    def add_packet(self, content: bytes) -> None:
-        if self._length is not None and content:
-            size = self._sizes.setdefault(content[self._length], len(content))
+    def add_packet(self, content: memoryview) -> None:
+        """Look at a packet that is not empty."""
+        if self._length is not None:
+            size = self._sizes.setdefault(bytes(content[self._length]), len(content))
             self._is_short = len(content) < size
 
     def add_frame(self, time: float | None, seconds: float) -> None:

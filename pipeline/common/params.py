@@ -55,7 +55,9 @@ def load_with(overrides: Mapping[str, object], path: str | Path = PATH) -> Param
 
 
 def differing(text: str, overrides: Mapping[str, object], path: str | Path = PATH) -> list[str]:
-    """The keys, beside those of `tracking`, whose values in the text of another parameter file are not those of `load_with`.
+    """The keys whose values in the text of another parameter file are not those of `load_with`.
+
+    Those that change no result do not count.
 
     Raises:
         ParamsError: as `load_with`, and if the text is no valid parameter file.
@@ -65,7 +67,7 @@ def differing(text: str, overrides: Mapping[str, object], path: str | Path = PAT
     except YamlError as error:
         raise ParamsError(str(error)) from None
     mine = load_with(overrides, path)
-    names = [name for name in keys() if not name.startswith("tracking.")]
+    names = [name for name in keys() if not name.startswith(("tracking.", "cluster."))]
     return [name for name in names if attrgetter(name)(mine) != attrgetter(name)(other)]
 
 

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import telucodec
+from telucodec.files import container
 from telucodec.files.header import read_header, write_header
 from tests.conftest import speech
 from tools.demo_agreement import BrowserCodec
@@ -129,6 +130,21 @@ def test_streams_are_the_same_also_where_packets_are_lost(page, telu, settings):
     decoded = page.decode(torn, enhance=False)
     assert np.array_equal(decoded.audio, telu.decode(torn, lenient=True, enhance=False))
     assert "damaged or missing; the speech goes on there and fades." in decoded.damage
+
+
+def test_a_damaged_packet_that_looks_like_one_far_ahead_costs_only_itself(page, telu):
+    encoder = telu.stream_encoder(step=300, independent=True)
+    data = encoder.push(speech(1)) + encoder.finish()
+    _, start = read_header(data)
+    *packets, (_, end) = container.read_packets(data, start, None)
+    ahead = {5: 50_000, len(packets) - 1: 50_000}
+    moved = [container.write_packet(number + ahead.get(number, 0), payload) for number, payload in packets]
+    torn = data[:start] + b"".join(moved) + container.write_packet(-1, end)
+    decoded = page.decode(torn, enhance=False)
+    assert decoded.damage.startswith(f"2 of {len(packets)} packets are damaged or missing;")
+    assert np.array_equal(decoded.audio, telu.decode(torn, lenient=True, enhance=False))
+    sound = slice(10 * 240, (len(packets) - 3) * 240)
+    assert np.array_equal(decoded.audio[sound], telu.decode(data)[sound])
 
 
 def test_where_the_encoder_had_no_bits_the_speech_goes_on(page, telu):

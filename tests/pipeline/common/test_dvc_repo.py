@@ -76,7 +76,7 @@ def test_an_experiment_of_other_parameters_is_not_taken_for_finished(repo, chang
     git("add", "params.yaml")
     git("commit", "-qm", "start")
     head = git("rev-parse", "HEAD")
-    change(Path(), {"loss.mse_weight": 0.25, "tracking.wandb": "disabled"})
+    change(Path(), {"loss.mse_weight": 0.25, "tracking.wandb": "disabled", "cluster.dask": 2})
     git("commit", "-qam", "as `dvc exp run` commits it")
     git("update-ref", f"refs/exps/{head[:2]}/{head[2:]}/quarter", "HEAD")
     git("reset", "-q", "--hard", head)
